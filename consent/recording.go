@@ -1,0 +1,145 @@
+package consent
+
+// granted runs when the Granted record is durable: only now may a recorder be
+// made, and only Session can put a Grant into the act.
+func (m *Machine) granted(ev Event) []Act {
+	if ev.Record != m.pending {
+		return nil
+	}
+	m.pending = Hash{}
+	m.State = Opening
+	return []Act{{Do: Create}}
+}
+
+func (m *Machine) grantNotDurable(ev Event) []Act {
+	// The record may yet reach the disk, if it is a slow one: so the grant is closed here.
+	m.State, m.closed = Unrecorded, true
+	return []Act{{Do: Append, Record: m.record(Failed, ev.At, "the consent could not be made durable: "+ev.Reason)}}
+}
+
+func (m *Machine) openTap(Event) []Act {
+	m.State, m.opened = Recording, true
+	return []Act{{Do: Tap}}
+}
+
+func (m *Machine) openFailed(ev Event) []Act {
+	m.State, m.closed = Unrecorded, true
+	return []Act{{Do: Append, Record: m.record(Failed, ev.At, ev.Reason)}}
+}
+
+// grantedTooLate closes a grant that became durable, or whose recorder failed,
+// after the call had moved on: every grant has one end in the log.
+func (m *Machine) grantedTooLate(ev Event) []Act {
+	if m.grant == (Hash{}) || m.opened || m.closed || ev.Kind == Committed && ev.Record != m.grant {
+		return nil
+	}
+	m.closed = true
+	return []Act{{Do: Append, Record: m.record(Failed, ev.At, "the recording had not begun when it had to end")}}
+}
+
+// openedTooLate throws away a recorder that nobody may use any more. The
+// recorder accounts for the grant.
+func (m *Machine) openedTooLate(Event) []Act {
+	if m.opened {
+		return nil
+	}
+	m.opened = true
+	return []Act{{Do: Discard, Reason: "the recording had not begun when it had to end"}}
+}
+
+// withdraw stops first and writes afterwards: the barrier must not wait for a disk.
+func (m *Machine) withdraw(ev Event) []Act {
+	acts := []Act{{Do: CloseTap, Reason: string(Withdrawn)},
+		{Do: Append, Record: m.recordOf(Withdrawn, ev.Party, ev.At, ev.Reason)}}
+	if m.policy.OnWithdrawal == Erase {
+		acts = append(acts, Act{Do: EraseIt, Reason: string(Withdrawn)})
+	}
+	m.State = Unrecorded
+	return acts
+}
+
+func (m *Machine) pause(ev Event) []Act {
+	m.State = Suspended
+	return append([]Act{{Do: PauseTap}}, m.pauseAgain(ev)...)
+}
+
+// pauseAgain adds a party to those who want the pause.
+func (m *Machine) pauseAgain(ev Event) []Act {
+	m.State, m.pending = Suspended, Hash{}
+	if ev.Reason == byConsole {
+		m.console = true
+		return []Act{{Do: Append, Record: m.record(Paused, ev.At, ev.Reason)}}
+	}
+	m.paused[ev.Party] = true
+	return []Act{{Do: Append, Record: m.recordOf(Paused, ev.Party, ev.At, ev.Reason)}}
+}
+
+// pauseTooEarly: a pause asked for before there is a tap to pause. Any doubt
+// means not recorded.
+func (m *Machine) pauseTooEarly(ev Event) []Act {
+	m.State = Unrecorded
+	return nil // the grant is closed when its commit or its recorder reports
+}
+
+// byConsole as an event's Reason says that no party on the line did it.
+const byConsole = "console"
+
+// ByConsole marks Withdraw, Pause and Resume events that a person at the
+// console caused; set it as the event's Reason.
+const ByConsole = byConsole
+
+// resume needs everyone who paused to resume: nobody can end another's pause.
+func (m *Machine) resume(ev Event) []Act {
+	if ev.Reason == byConsole {
+		m.console = false
+	} else {
+		m.paused[ev.Party] = false
+	}
+	if m.console || m.paused[Remote] || m.paused[Local] {
+		return nil
+	}
+	r := m.recordOf(Resumed, ev.Party, ev.At, ev.Reason)
+	if ev.Reason == byConsole {
+		r.Party = nil
+	}
+	m.State, m.pending = Resuming, r.Hash()
+	return []Act{{Do: Commit, Record: r}}
+}
+
+func (m *Machine) resumed(ev Event) []Act {
+	if ev.Record != m.pending {
+		return nil
+	}
+	m.State, m.pending = Recording, Hash{}
+	return []Act{{Do: ResumeTap}}
+}
+
+// resumeNotDurable leaves the tap paused: a resumption nobody can prove doesn't
+// happen. The party may try again.
+func (m *Machine) resumeNotDurable(ev Event) []Act {
+	if ev.Record != m.pending {
+		return nil
+	}
+	m.State, m.pending = Suspended, Hash{}
+	return nil
+}
+
+func (m *Machine) recorderFailed(ev Event) []Act {
+	m.State = Unrecorded
+	return []Act{{Do: CloseTap, Reason: ev.Reason}}
+}
+
+// partyChanged ends the recording: the new party was never asked.
+func (m *Machine) partyChanged(ev Event) []Act {
+	m.State = Unrecorded
+	return []Act{{Do: CloseTap, Reason: "party changed"}}
+}
+
+func (m *Machine) end(ev Event) []Act {
+	was := m.State
+	m.State = Ended
+	if was == Idle || was == Unrecorded {
+		return nil
+	}
+	return []Act{{Do: CloseTap, Reason: "hang-up"}}
+}

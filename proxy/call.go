@@ -1,0 +1,188 @@
+package proxy
+
+import (
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"consentgate/consent"
+	"consentgate/proxy/sdp"
+)
+
+// call is one call through the gate. Its goroutine alone reads and writes its
+// fields; everybody else posts to its mailbox.
+type call struct {
+	gate   *Gate
+	id     string // ours; the SIP Call-ID is the peers'
+	callID string
+	dir    consent.Direction
+	policy *consent.Policy // nil: neither asked nor recorded
+	log    *slog.Logger
+	mail   *mailbox
+	state  callState
+
+	a, b     *leg    // who calls, who is called
+	inv      *invite // the INVITE that set the call up
+	re       *invite // a later one, while it is under way
+	last     *invite // the latest that was acknowledged
+	byeFrom  *leg    // who hung up first
+	answered bool
+	outcome  string // a metric's label
+
+	media callMedia
+	law   callLaw
+}
+
+// leg is one of the two dialogs: how to reach its peer and what it last said.
+type leg struct {
+	call     *call
+	side     *side
+	socket   *transport
+	party    consent.Party
+	source   netip.AddrPort // where its messages come from
+	identity string         // its From or To value, with the tag
+	target   string         // remote target, RFC 3261 section 12.2.1.1
+	routes   []string       // route set
+	bound    []string       // tags under which the gate finds it
+	sent     uint32         // highest CSeq sent to it
+
+	offer *sdp.Session // made by it and not yet answered
+	sdp   *sdp.Session // in force
+}
+
+// other is the far end's leg.
+func (l *leg) other() *leg {
+	if l == l.call.a {
+		return l.call.b
+	}
+	return l.call.a
+}
+
+// nextHop is where a request to this leg's peer goes: the first route or the
+// remote target if that is an IP address, else where its messages come from.
+func (l *leg) nextHop() netip.AddrPort {
+	uri := l.target
+	if len(l.routes) > 0 {
+		uri = parseNameAddr(l.routes[0]).uri
+	}
+	if at, ok := splitURI(uri).address(); ok {
+		return at
+	}
+	return l.source
+}
+
+// learn takes the remote target from a message of the leg's peer (RFC 3261
+// section 12.2.1.2: a target refresh).
+func (l *leg) learn(m message) {
+	if v := header(m, "contact"); v != "" {
+		l.target = parseNameAddr(splitList(v)[0]).uri
+	}
+}
+
+// offerCall begins a call for a new INVITE, on the reader's goroutine.
+func (g *Gate) offerCall(t *transport, tx *serverTx) {
+	c := newCall(g, t, tx)
+	bypass := c.policy != nil && c.policy.Action == consent.Bypass
+	g.mu.Lock()
+	taken := !g.closed && (bypass || !g.draining.Load())
+	if taken {
+		g.calls.Add(1)
+		g.live[c] = struct{}{}
+	}
+	g.mu.Unlock()
+	if !taken {
+		g.metrics.rejected.WithLabelValues("draining").Inc()
+		t.answer(tx, sip.StatusServiceUnavailable, "Service Unavailable", sip.NewHeader("Retry-After", "30"))
+		return
+	}
+	tx.call = c
+	g.bind(c.a, tagOf(header(tx.req, "from")))
+	g.metrics.active.WithLabelValues(t.side.trunk.Name).Inc()
+	go c.run(tx)
+}
+
+func newCall(g *Gate, t *transport, tx *serverTx) *call {
+	req := tx.req
+	c := &call{gate: g, id: randomToken(), callID: header(req, "call-id"), mail: newMailbox(), outcome: "failed"}
+	c.log = g.log.With("call", c.id, "trunk", t.side.trunk.Name)
+	c.dir = consent.Outbound
+	if t.side.party == consent.Remote {
+		c.dir = consent.Inbound
+	}
+	c.a = &leg{call: c, side: t.side, socket: t, party: t.side.party, source: tx.from,
+		identity: header(req, "from"), routes: list(req, "record-route")}
+	c.a.learn(req)
+	far := t.side.other
+	c.b = &leg{call: c, side: far, socket: far.endpoints[0], party: far.party, source: far.conf.Peers[0],
+		identity: header(req, "to")}
+	c.policy = g.cfg.Policies.Match(c.dir, calledNumber(req))
+	return c
+}
+
+// calledNumber is what policies match: the Request-URI's user, or the whole of
+// a URI that has none (urn:service:sos, RFC 5031).
+func calledNumber(req *sip.Request) string { return numberOf(req.Recipient.String()) }
+
+func numberOf(uri string) string {
+	u := splitURI(uri)
+	user, _, _ := strings.Cut(u.user, ";") // tel parameters in the user part, RFC 3261 section 19.1.6
+	switch {
+	case u.hostport != "":
+		if user == "" {
+			return uri
+		}
+		return user
+	case strings.EqualFold(u.scheme, "tel"):
+		return user
+	}
+	return uri
+}
+
+// run is the call's goroutine. It goes on after the call's end until all that
+// was asked of the ledger has come back: a grant that arrives late is closed.
+func (c *call) run(tx *serverTx) {
+	defer c.gate.calls.Done()
+	c.start(tx)
+	released := false
+	for {
+		if c.state == ended && !released {
+			released = true
+			c.release()
+		}
+		if released && c.law.outstanding == 0 {
+			break
+		}
+		for _, ev := range c.mail.take() {
+			c.step(ev)
+		}
+	}
+	c.mail.close()
+	c.law.close()
+	c.log.Info("call over", "outcome", c.outcome)
+}
+
+// release gives back what others may use, at the call's end.
+func (c *call) release() {
+	if c.law.session != nil {
+		c.consent(consent.Event{Kind: consent.HangUp})
+	}
+	if c.media.relay != nil {
+		c.media.relay.Close()
+	}
+	m := c.gate.metrics
+	m.active.WithLabelValues(c.a.side.trunk.Name).Dec()
+	m.calls.WithLabelValues(c.a.side.trunk.Name, string(c.dir), c.outcome).Inc()
+	c.gate.release(c)
+}
+
+// post is for what must not get lost, for the call waits for it: it is taken
+// even when the mailbox is full.
+func (c *call) post(ev event) { c.mail.insist(ev) }
+
+// after posts f to the call's goroutine when d has passed.
+func (c *call) after(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() { c.mail.post(event{kind: evTimer, run: f}) })
+}

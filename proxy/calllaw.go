@@ -1,0 +1,313 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"consentgate/consent"
+	"consentgate/media"
+)
+
+const (
+	// ledgerPatience bounds what one write of the log may take before its
+	// record counts as not durable.
+	ledgerPatience = 5 * time.Second
+	// promptSlack is how much longer than itself a prompt may take to play.
+	promptSlack = 3 * time.Second
+)
+
+// callLaw is the call's consent.
+type callLaw struct {
+	session     *consent.Session
+	prompt      *media.Audio
+	playing     [2]bool // by party: hearing its prompt
+	keys        [2]bool // by party: its keys are ours
+	since       [2]time.Time
+	asked       [2]int // by party: counts askings, so that stale answers are told apart
+	timers      [2]*time.Timer
+	scribe      *scribe
+	outstanding int // events that the scribe owes us
+	sink        media.Sink
+}
+
+func (l *callLaw) close() {
+	if l.scribe != nil {
+		l.scribe.close()
+	}
+}
+
+// opened is a recorder that is ready.
+type opened struct{ sink media.Sink }
+
+// asks reports whether this call will be held at the gate.
+func (c *call) asks() bool {
+	return c.media.relay != nil && c.policy != nil && c.policy.Action == consent.Ask
+}
+
+// talk runs when both dialogs stand: the parties are asked, or talk at once.
+func (c *call) talk() {
+	c.state = bridged
+	if c.policy == nil {
+		return
+	}
+	if c.media.relay == nil && c.policy.Action == consent.Ask {
+		c.gate.metrics.consent.WithLabelValues(c.a.side.trunk.Name, string(consent.Failed)).Inc()
+		return // nobody can be asked; the call goes on
+	}
+	c.law.scribe = newScribe(c)
+	c.law.session = consent.NewSession(c.facts(), c.policy, c.gate.cfg.Ledger)
+	if c.policy.Action == consent.Ask {
+		c.state = gated
+		c.law.prompt = c.gate.cfg.Prompts.Consent(c.policy)
+		c.guardBound()
+	}
+	c.consent(consent.Event{Kind: consent.Start})
+}
+
+// guardBound lets the parties talk when the asking has taken longer than the
+// policy allows, whatever hangs (law 2).
+func (c *call) guardBound() {
+	bound := promptSlack
+	if c.law.prompt != nil {
+		bound += c.policy.Bound(c.law.prompt.Duration() + time.Second)
+	}
+	c.after(bound, func() {
+		if c.state != gated {
+			return
+		}
+		c.log.Error("asking took longer than the policy allows")
+		for _, p := range c.policy.Parties {
+			c.consent(consent.Event{Kind: consent.PromptFailed, Party: p, Reason: "the asking took too long"})
+			c.consent(consent.Event{Kind: consent.Silence, Party: p})
+		}
+		if c.state == gated {
+			c.openGate()
+		}
+	})
+}
+
+// facts is what the evidence says of the call.
+func (c *call) facts() *consent.Call {
+	caller, called := callerOf(c.inv.tx.req), calledNumber(c.inv.tx.req)
+	remote, local := caller, called
+	if c.dir == consent.Outbound {
+		remote, local = called, caller
+	}
+	return &consent.Call{ID: c.id, CallID: c.callID, Node: c.gate.cfg.Node, Trunk: c.a.side.trunk.Name,
+		Direction: c.dir, Remote: remote, Local: local, Controller: c.gate.cfg.Controller, Started: time.Now()}
+}
+
+// callerOf is the caller's number: the network's assertion (RFC 3325) before
+// what the caller says.
+func callerOf(req *sip.Request) string {
+	if pai := list(req, "p-asserted-identity"); len(pai) > 0 {
+		return numberOf(parseNameAddr(pai[0]).uri)
+	}
+	return numberOf(parseNameAddr(header(req, "from")).uri)
+}
+
+// onConsent takes an event of media, a timer or the scribe.
+func (c *call) onConsent(ev event) {
+	if ev.consent.Kind == consent.Committed || ev.consent.Kind == consent.CommitFailed {
+		c.law.outstanding--
+	}
+	if c.law.session == nil || ev.asked != 0 && ev.asked != c.law.asked[ev.consent.Party] {
+		return
+	}
+	c.consent(ev.consent)
+}
+
+// consent steps the session and does what it says.
+func (c *call) consent(ev consent.Event) {
+	ev.At = time.Now()
+	if ev.Kind == consent.KeyPressed && c.law.playing[ev.Party] {
+		ev.Heard = c.heardSoFar(ev.Party)
+	}
+	acts, expected := c.law.session.Step(ev)
+	if !expected {
+		c.gate.metrics.unexpected.WithLabelValues(c.law.session.State().String(), ev.Kind.String()).Inc()
+		return
+	}
+	for _, a := range acts {
+		c.do(a)
+	}
+}
+
+// heardSoFar is what a party has heard of a prompt that still plays.
+func (c *call) heardSoFar(p consent.Party) consent.Heard {
+	h := c.heardOf(media.Played{Heard: time.Since(c.law.since[p])})
+	return h
+}
+
+func (c *call) heardOf(p media.Played) consent.Heard {
+	a := c.law.prompt
+	return consent.Heard{Prompt: a.ID, SHA256: a.SHA256, Language: a.Language, Heard: p.Heard, Complete: p.Complete}
+}
+
+func (c *call) legOf(p consent.Party) *leg {
+	if c.a.party == p {
+		return c.a
+	}
+	return c.b
+}
+
+// do carries out one act of the consent machine.
+func (c *call) do(a consent.Act) {
+	switch a.Do {
+	case consent.Play:
+		c.play(a.Party)
+	case consent.Wait:
+		c.wait(a.Party, a.For)
+	case consent.Notice:
+		c.nextAsking(a.Party)
+		c.law.keys[a.Party] = c.policy.Asks(a.Party)
+		c.media.relay.Leg(a.Party).Notice(c.gate.cfg.Prompts.Notice(c.policy.Language))
+	case consent.StopAll:
+		for _, p := range []consent.Party{consent.Remote, consent.Local} {
+			c.nextAsking(p)
+			c.law.keys[p] = false
+			c.media.relay.Leg(p).Stop()
+		}
+	case consent.Bridge:
+		c.openGate()
+	case consent.EndCall:
+		c.outcome = "refused_recording"
+		c.endBoth("SIP;cause=603;text=\"Recording refused\"")
+	default:
+		c.doRecord(a)
+	}
+}
+
+// doRecord carries out the acts about evidence and recording.
+func (c *call) doRecord(a consent.Act) {
+	switch a.Do {
+	case consent.Commit:
+		c.count(a.Record)
+		c.law.outstanding++
+		c.law.scribe.commit(a.Record)
+	case consent.Append:
+		c.count(a.Record)
+		c.law.scribe.append(a.Record)
+	case consent.Create:
+		c.law.outstanding++
+		c.law.scribe.create(a.Grant)
+	case consent.Tap:
+		c.openTap()
+	case consent.PauseTap:
+		c.tapDo(func(t *media.Tap) { t.Pause("pause") })
+	case consent.ResumeTap:
+		c.tapDo(func(t *media.Tap) { t.Resume("pause") })
+	case consent.CloseTap:
+		c.tapDo(func(t *media.Tap) { t.Close(a.Reason) })
+	case consent.Discard:
+		c.law.scribe.discard(c.law.sink, a.Reason)
+	case consent.EraseIt:
+		c.law.scribe.erase(c.law.grant(), c.media.tap, a.Reason)
+	}
+}
+
+// openGate lets the parties hear each other.
+func (c *call) openGate() {
+	if c.media.relay != nil {
+		c.media.relay.Bridge()
+	}
+	if c.state == gated {
+		c.state = bridged
+	}
+}
+
+// nextAsking makes answers to an earlier prompt or timer of that party stale.
+func (c *call) nextAsking(p consent.Party) int {
+	c.law.asked[p]++
+	c.law.playing[p] = false
+	if t := c.law.timers[p]; t != nil {
+		t.Stop()
+	}
+	return c.law.asked[p]
+}
+
+// play asks a party.
+func (c *call) play(p consent.Party) {
+	asked := c.nextAsking(p)
+	fail := func(reason string) {
+		c.mail.post(event{kind: evConsent, asked: asked,
+			consent: consent.Event{Kind: consent.PromptFailed, Party: p, Reason: reason}})
+	}
+	c.law.keys[p] = true
+	switch {
+	case c.law.prompt == nil:
+		fail("there is no prompt to play")
+		return
+	case !c.legOf(p).hears():
+		fail("the party cannot be played a prompt")
+		return
+	}
+	c.law.playing[p], c.law.since[p] = true, time.Now()
+	c.law.timers[p] = time.AfterFunc(c.law.prompt.Duration()+promptSlack, func() { fail("the prompt didn't end in time") })
+	c.media.relay.Leg(p).Play(c.law.prompt, func(played media.Played) {
+		if played.Err != nil {
+			fail(played.Err.Error())
+			return
+		}
+		c.mail.post(event{kind: evConsent, asked: asked,
+			consent: consent.Event{Kind: consent.PromptEnd, Party: p, Heard: c.heardOf(played)}})
+	})
+}
+
+// wait gives a party its time to answer.
+func (c *call) wait(p consent.Party, d time.Duration) {
+	asked := c.nextAsking(p)
+	c.law.timers[p] = time.AfterFunc(d, func() {
+		c.mail.post(event{kind: evConsent, asked: asked, consent: consent.Event{Kind: consent.Silence, Party: p}})
+	})
+}
+
+// count counts the outcome of an asking, once a call.
+func (c *call) count(r *consent.Record) {
+	switch r.Kind {
+	case consent.Paused, consent.Resumed:
+		return
+	case consent.Failed:
+		if r.Grant != nil {
+			return // the end of a grant that was counted
+		}
+	}
+	c.gate.metrics.consent.WithLabelValues(r.Call.Trunk, string(r.Kind)).Inc()
+}
+
+func (c *call) tapDo(f func(*media.Tap)) {
+	if c.media.tap != nil {
+		f(c.media.tap)
+	}
+}
+
+// onRecorder: the recorder that a grant asked for is ready, or isn't.
+func (c *call) onRecorder(ev event) {
+	c.law.outstanding--
+	c.law.sink = ev.opened.sink
+	c.consent(ev.consent)
+}
+
+// openTap lets packets reach the recorder: the one place where it happens.
+func (c *call) openTap() {
+	tap, err := c.media.relay.Open(c.law.scribe.granted(), c.law.sink)
+	if err != nil {
+		c.law.scribe.discard(c.law.sink, err.Error())
+		c.mail.post(event{kind: evConsent, consent: consent.Event{Kind: consent.RecorderFailed, Reason: err.Error()}})
+		return
+	}
+	c.media.tap = tap
+	if c.held() {
+		tap.Pause("hold")
+	}
+	c.log.Info("recording")
+}
+
+func (l *callLaw) grant() consent.Hash { return l.scribe.granted().Hash() }
+
+// patience is the context for one write.
+func patience() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), ledgerPatience)
+}

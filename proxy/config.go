@@ -1,0 +1,69 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"consentgate/consent"
+	"consentgate/media"
+)
+
+// Config is what a Gate needs. All of it is set before New and not changed
+// afterwards.
+type Config struct {
+	Node       string
+	Controller consent.Controller
+	Trunks     []Trunk
+	Policies   consent.Policies
+	// Playable narrows the offers of calls that are asked to codecs that a
+	// prompt can be played in. Other calls' offers are left alone.
+	Playable bool
+
+	Media    *media.Engine
+	Ledger   consent.Ledger // nil: nothing is recorded
+	Recorder Recorder       // nil: nothing is recorded
+	Prompts  Prompts
+
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Trunk is a PBX and the carrier that it has a trunk to.
+type Trunk struct {
+	Name        string
+	PBX         Side
+	Carrier     Side
+	OptionsPing time.Duration // between OPTIONS to each peer; 0: none are sent
+}
+
+// Side is how the gate talks to one of the two.
+type Side struct {
+	Listen     []netip.AddrPort // UDP; requests leave from the first
+	Peers      []netip.AddrPort // where calls to this side go; the first is used
+	AcceptFrom []netip.Prefix   // who may send to us
+	Advertise  string           // host:port for Via and Contact; "": the listening address
+	Media      netip.Addr       // in SDP towards this side; invalid: the listening address
+}
+
+// Recorder makes recordings. Its methods are called off the call's goroutine
+// and may wait for a disk.
+type Recorder interface {
+	// Create readies a recorder for a grant. From then on the recorder
+	// accounts for the grant's end in the log.
+	Create(ctx context.Context, g consent.Grant) (media.Sink, error)
+	// Erase removes what the grant of that record recorded.
+	Erase(ctx context.Context, grant consent.Hash, reason string) error
+}
+
+// Prompts holds the audio that parties hear. Its methods don't block.
+type Prompts interface {
+	// Consent is the prompt of a policy; nil if there is none to play, and then
+	// nobody is asked and nothing recorded.
+	Consent(policy *consent.Policy) *media.Audio
+	// Notice asks the party that waits to hold the line; nil plays silence.
+	Notice(language string) *media.Audio
+}

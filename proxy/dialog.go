@@ -1,0 +1,291 @@
+package proxy
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"consentgate/consent"
+)
+
+// byeGrace is how long a BYE waits for the far end's answer before we give our
+// own: who hangs up is never kept on the line by a dead far end.
+const byeGrace = time.Second
+
+func uriOf(s string) (sip.Uri, error) {
+	var u sip.Uri
+	err := sip.ParseUri(s, &u)
+	return u, err
+}
+
+// forward passes a request within the dialog on to the other leg; reply gets the
+// final response, nil for none, on the call's goroutine. Provisional ones are
+// passed back as they come.
+func (c *call) forward(from *leg, tx *serverTx, body []byte, reply func(*sip.Response)) {
+	to := from.other()
+	uri, err := uriOf(to.target)
+	if err != nil {
+		c.respond(from, tx, newResponse(tx.req, tx.from, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist", ""))
+		return
+	}
+	out := relayRequest(tx.req, uri, hop{via: to.via(), contact: to.socket.contact, routes: to.routes,
+		maxHops: maxHops(tx.req), body: body})
+	to.sent = max(to.sent, cseqOf(tx.req))
+	c.transact(to, out, func(res *sip.Response) {
+		if res != nil && res.IsProvisional() {
+			c.passBack(from, tx, res, nil)
+			return
+		}
+		reply(res)
+	}, func(err error) {
+		c.log.Warn("passing on a request", "method", tx.req.Method, "error", err)
+		c.respond(from, tx, newResponse(tx.req, tx.from, sip.StatusServiceUnavailable, "Service Unavailable", ""))
+	})
+}
+
+// transact sends a request to a leg's peer; on gets its responses on the call's
+// goroutine, nil if no final one came.
+func (c *call) transact(to *leg, out *sip.Request, on func(*sip.Response), failed func(error)) *clientTx {
+	client, err := to.socket.tx.send(out, to.nextHop(), func(res *sip.Response) {
+		c.mail.post(event{kind: evReply, run: func() { on(res) }})
+	})
+	if err != nil {
+		failed(err)
+	}
+	return client
+}
+
+// passBack gives a response to who sent the request; nil is a timeout.
+func (c *call) passBack(from *leg, tx *serverTx, res *sip.Response, body []byte) {
+	if res == nil {
+		c.respond(from, tx, newResponse(tx.req, tx.from, sip.StatusRequestTimeout, "Request Timeout", ""))
+		return
+	}
+	if body == nil {
+		body = res.Body()
+	}
+	c.respond(from, tx, relayResponse(res, hop{contact: from.socket.contact, vias: received(tx.req, tx.from),
+		recorded: headers(tx.req, "record-route"), body: body}))
+}
+
+// onRequest passes on whatever the gate has no business with, but for a key
+// pressed by SIP INFO while its party is being asked.
+func (c *call) onRequest(ev event) {
+	if key, ok := infoKey(ev.tx.req); ok && c.law.session != nil {
+		ours := c.law.keys[ev.leg.party] // before the key changes it
+		c.consent(consent.Event{Kind: consent.KeyPressed, Party: ev.leg.party,
+			Press: consent.Press{Key: key, Via: "info", At: time.Now()}})
+		if ours {
+			c.refuse(ev, sip.StatusOK, "OK")
+			return
+		}
+	}
+	if !hasSDP(ev.tx.req) {
+		if isTargetRefresh(ev.tx.req) {
+			ev.leg.learn(ev.tx.req)
+		}
+		c.forward(ev.leg, ev.tx, ev.tx.req.Body(), func(res *sip.Response) { c.passBack(ev.leg, ev.tx, res, nil) })
+		return
+	}
+	c.onOfferInRequest(ev)
+}
+
+// onOfferInRequest passes on an UPDATE (RFC 3311) or PRACK (RFC 3262) with SDP.
+func (c *call) onOfferInRequest(ev event) {
+	ev.leg.learn(ev.tx.req)
+	from := ev.leg
+	if from.other().offer != nil && ev.tx.req.Method == sip.PRACK {
+		c.forward(from, ev.tx, c.answerFrom(from, ev.tx.req), func(res *sip.Response) { c.passBack(from, ev.tx, res, nil) })
+		return
+	}
+	c.forward(from, ev.tx, c.offerFrom(from, ev.tx.req), func(res *sip.Response) {
+		if res == nil || !res.IsSuccess() {
+			from.offer = nil
+			c.passBack(from, ev.tx, res, nil)
+			return
+		}
+		from.other().learn(res)
+		body := c.answerFrom(from.other(), res)
+		from.offer = nil
+		c.passBack(from, ev.tx, res, body)
+	})
+}
+
+func isTargetRefresh(req *sip.Request) bool {
+	return req.Method == sip.UPDATE || req.Method == sip.INVITE
+}
+
+// onOffer passes on a re-INVITE. In every state: the far end is there, so it
+// decides, also while a prompt plays.
+func (c *call) onOffer(ev event) {
+	switch {
+	case c.re != nil && c.re.from == ev.leg && c.re.ok == nil: // RFC 3261 section 14.2
+		c.refuse(ev, sip.StatusInternalServerError, "Server Internal Error", sip.NewHeader("Retry-After", "2"))
+		return
+	case c.re != nil || !c.inv.acked:
+		c.refuse(ev, sip.StatusRequestPending, "Request Pending")
+		return
+	}
+	from, to := ev.leg, ev.leg.other()
+	uri, err := uriOf(to.target)
+	if err != nil {
+		c.refuse(ev, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+		return
+	}
+	c.respond(from, ev.tx, newResponse(ev.tx.req, ev.tx.from, sip.StatusTrying, "Trying", ""))
+	inv := &invite{from: from, to: to, tx: ev.tx, offered: hasSDP(ev.tx.req)}
+	out := relayRequest(ev.tx.req, uri, hop{via: to.via(), contact: to.socket.contact, routes: to.routes,
+		maxHops: maxHops(ev.tx.req), body: c.offerFrom(from, ev.tx.req)})
+	to.sent = max(to.sent, cseqOf(ev.tx.req))
+	c.re = inv
+	if !c.sendInvite(inv, out, to.nextHop(), func(res *sip.Response) {
+		c.mail.post(event{kind: evReply, run: func() { c.offerReply(inv, res) }})
+	}) {
+		c.re = nil
+		c.refuse(ev, sip.StatusServiceUnavailable, "Service Unavailable")
+	}
+}
+
+// offerReply takes a re-INVITE's responses. A failed one leaves media as it was
+// (RFC 3261 section 14.1).
+func (c *call) offerReply(inv *invite, res *sip.Response) {
+	switch {
+	case res != nil && res.IsProvisional():
+		first := !inv.provisional
+		inv.provisional = true
+		if inv.cancelled && first {
+			c.sendCancel(inv)
+		}
+		if res.StatusCode != sip.StatusTrying {
+			c.respond(inv.from, inv.tx, c.back(inv, res))
+		}
+	case inv.ok != nil: // a repetition
+		if inv.ack != nil {
+			inv.sendAck(c)
+		}
+	case res == nil || !res.IsSuccess():
+		inv.from.offer = nil
+		if c.re == inv {
+			c.re = nil
+		}
+		c.passBack(inv.from, inv.tx, res, nil)
+	default:
+		inv.to.learn(res)
+		inv.from.learn(inv.tx.req)
+		back := c.back(inv, res)
+		if inv.offered {
+			inv.from.offer = nil
+			c.ackAnswer(inv, res, nil)
+		} else {
+			inv.unacked = res
+		}
+		c.accept(inv, back)
+	}
+}
+
+// onLaterCancel: a re-INVITE is being cancelled. The far end decides what it
+// becomes, as without us.
+func (c *call) onLaterCancel(ev event) {
+	if c.re == nil || ev.tx != c.re.tx || c.re.ok != nil {
+		return
+	}
+	c.re.reason, c.re.cancelled = header(ev.req, "reason"), true
+	if c.re.provisional {
+		c.sendCancel(c.re)
+	}
+}
+
+// onBye: one side hangs up. Recording ends before anything else; the other side
+// hears of it at once.
+func (c *call) onBye(ev event) {
+	if c.law.session != nil {
+		c.consent(consent.Event{Kind: consent.HangUp})
+	}
+	if c.byeFrom != nil && c.byeFrom != ev.leg || c.inv.cancelled {
+		c.refuse(ev, sip.StatusOK, "OK") // both hung up at once
+		return
+	}
+	c.byeFrom = ev.leg
+	c.state = ending
+	c.settleAck()
+	c.forward(ev.leg, ev.tx, ev.tx.req.Body(), func(res *sip.Response) {
+		if res == nil {
+			c.refuse(ev, sip.StatusOK, "OK")
+		} else {
+			c.passBack(ev.leg, ev.tx, res, nil)
+		}
+		if res != nil && (res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired) {
+			return // it will come again with credentials
+		}
+		c.end()
+	})
+	c.after(byeGrace, func() { c.refuse(ev, sip.StatusOK, "OK") })
+	c.after(lifetime, c.end)
+}
+
+// settleAck acknowledges a 2xx whose ACK will not come any more.
+func (c *call) settleAck() {
+	if c.inv.unacked != nil {
+		c.ackAnswer(c.inv, c.inv.unacked, nil)
+	}
+}
+
+// onEnd: the gate stops.
+func (c *call) onEnd(event) { c.endBoth("SIP;cause=503;text=\"Shutting down\"") }
+
+// endBoth hangs up on both sides.
+func (c *call) endBoth(reason string) {
+	if c.state == ending || c.state == ended {
+		return
+	}
+	if c.law.session != nil {
+		c.consent(consent.Event{Kind: consent.HangUp, Reason: reason})
+	}
+	c.state = ending
+	c.settleAck()
+	left := 2
+	done := func() {
+		if left--; left == 0 {
+			c.end()
+		}
+	}
+	c.sendBye(c.a, reason, done)
+	c.sendBye(c.b, reason, done)
+	c.after(4*sip.T1, c.end)
+}
+
+// sendBye sends a BYE of our own to a leg's peer, in the far end's name; done is
+// called when it was answered or given up.
+func (c *call) sendBye(l *leg, reason string, done func()) {
+	uri, err := uriOf(l.target)
+	if err != nil {
+		c.log.Warn("hanging up", "error", "the remote target isn't a URI")
+		done()
+		return
+	}
+	far := c.a.identity
+	if l == c.a {
+		far = c.b.identity
+	}
+	l.sent++
+	out := sip.NewRequest(sip.BYE, uri)
+	out.AppendHeader(sip.NewHeader("Via", l.via()))
+	for _, r := range l.routes {
+		out.AppendHeader(sip.NewHeader("Route", r))
+	}
+	out.AppendHeader(sip.NewHeader("Max-Forwards", "70"))
+	out.AppendHeader(sip.NewHeader("From", far))
+	out.AppendHeader(sip.NewHeader("To", l.identity))
+	out.AppendHeader(sip.NewHeader("Call-ID", c.callID))
+	out.AppendHeader(sip.NewHeader("CSeq", strconv.FormatUint(uint64(l.sent), 10)+" BYE"))
+	if reason != "" {
+		out.AppendHeader(sip.NewHeader("Reason", reason))
+	}
+	out.SetBody(nil)
+	c.transact(l, out, func(res *sip.Response) {
+		if res == nil || !res.IsProvisional() {
+			done()
+		}
+	}, func(error) { done() })
+}

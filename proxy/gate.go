@@ -1,0 +1,282 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/emiago/sipgo/sip"
+
+	"consentgate/consent"
+)
+
+// Gate stands between PBXs and carriers. Make it with New, then Start it once.
+type Gate struct {
+	cfg      Config
+	log      *slog.Logger
+	metrics  *metrics
+	sides    []*side
+	draining atomic.Bool
+
+	mu      sync.Mutex // guards the next four: never held during I/O or a post
+	dialogs map[dialogKey]*leg
+	live    map[*call]struct{}
+	closed  bool          // no call is taken any more
+	changed chan struct{} // closed and remade when a call ends
+
+	calls   sync.WaitGroup // goroutines of calls and their scribes
+	pings   sync.WaitGroup
+	stopCtx context.Context // ends the pings
+	stop    context.CancelFunc
+}
+
+// side is one listening side of a trunk.
+type side struct {
+	gate      *Gate
+	trunk     *Trunk
+	conf      *Side
+	party     consent.Party // who is behind it
+	other     *side
+	endpoints []*transport
+	up        *peerStates
+}
+
+// transport is one socket with its transactions; it is their user.
+type transport struct {
+	side *side
+	*endpoint
+	tx      *transactions
+	contact string // host:port for Via and Contact
+}
+
+// dialogKey finds a dialog's leg by what its peer puts into requests: with
+// Call-ID and tags the same on both sides, side and sender's tag tell apart
+// even the two passes of a call that spirals through the gate.
+type dialogKey struct {
+	side   *side
+	callID string
+	tag    string // the sender's From tag
+}
+
+func init() {
+	// sipgo refuses to send datagrams of over 1300 bytes and has no setting but
+	// this. A trunk between two known peers sends them (RFC 3261 section
+	// 18.1.1 lets it where the path's MTU allows; IP fragments otherwise).
+	sip.UDPMTUSize = 65535 + 200
+}
+
+// New binds every listening socket; nothing is read before Start.
+func New(cfg Config) (*Gate, error) {
+	g := &Gate{cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Registerer),
+		dialogs: map[dialogKey]*leg{}, live: map[*call]struct{}{}, changed: make(chan struct{})}
+	g.stopCtx, g.stop = context.WithCancel(context.Background())
+	for i := range cfg.Trunks {
+		t := &cfg.Trunks[i]
+		carrier, err := g.newSide(t, &t.Carrier, consent.Remote)
+		if err != nil {
+			return nil, errors.Join(err, g.closeSockets())
+		}
+		pbx, err := g.newSide(t, &t.PBX, consent.Local)
+		if err != nil {
+			return nil, errors.Join(err, g.closeSockets())
+		}
+		carrier.other, pbx.other = pbx, carrier
+	}
+	return g, nil
+}
+
+func (g *Gate) newSide(t *Trunk, conf *Side, party consent.Party) (*side, error) {
+	s := &side{gate: g, trunk: t, conf: conf, party: party}
+	s.up = newPeerStates(g.metrics, t.Name, s.name(), conf.Peers)
+	g.sides = append(g.sides, s)
+	for _, at := range conf.Listen {
+		conn, err := listen(at)
+		if err != nil {
+			return nil, fmt.Errorf("trunk %s, %s side: %w", t.Name, s.name(), err)
+		}
+		tr := &transport{side: s, contact: conf.Advertise}
+		if tr.contact == "" {
+			tr.contact = conn.LocalAddr().String()
+		}
+		tr.endpoint = &endpoint{conn: conn, accept: conf.AcceptFrom, parser: newParser(), log: g.log,
+			reject: func(reason string) { g.metrics.rejected.WithLabelValues(reason).Inc() }}
+		tr.tx = newTransactions(tr.endpoint, quiet(g.log))
+		tr.tx.handler = tr
+		tr.endpoint.receive = tr.tx.receive
+		s.endpoints = append(s.endpoints, tr)
+	}
+	return s, nil
+}
+
+// quiet keeps sipgo from logging: its messages hold whole SIP lines, so numbers.
+func quiet(*slog.Logger) *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func (s *side) name() string {
+	if s.party == consent.Remote {
+		return "carrier"
+	}
+	return "pbx"
+}
+
+// Start begins to take calls.
+func (g *Gate) Start() {
+	for _, s := range g.sides {
+		for _, t := range s.endpoints {
+			t.endpoint.serve()
+		}
+	}
+	g.startPings()
+}
+
+// Ready reports whether new calls are taken.
+func (g *Gate) Ready() bool { return !g.draining.Load() }
+
+// Drain refuses new calls from now on (503 and Retry-After), but for those that
+// a bypass policy rules: an emergency is never put off. Calls there are go on.
+func (g *Gate) Drain() { g.draining.Store(true) }
+
+// Shutdown drains, waits for the calls to end until ctx does, then ends the
+// rest with BYE, and returns when every call's evidence has been handed over
+// and the sockets are closed.
+func (g *Gate) Shutdown(ctx context.Context) error {
+	g.Drain()
+	g.idle(ctx)
+	g.endAll()
+	g.calls.Wait()
+	g.stop()
+	g.pings.Wait()
+	return g.closeSockets()
+}
+
+// idle waits until no call is left, or ctx ends.
+func (g *Gate) idle(ctx context.Context) {
+	for {
+		g.mu.Lock()
+		n, changed := len(g.live), g.changed
+		g.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (g *Gate) endAll() {
+	g.mu.Lock()
+	g.closed = true
+	var calls []*call
+	for c := range g.live {
+		calls = append(calls, c)
+	}
+	g.mu.Unlock()
+	for _, c := range calls {
+		c.mail.post(event{kind: evEnd})
+	}
+}
+
+func (g *Gate) closeSockets() error {
+	var errs []error
+	for _, s := range g.sides {
+		for _, t := range s.endpoints {
+			t.tx.close()
+			errs = append(errs, t.endpoint.close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// bind makes a dialog's leg findable by its peer's tag.
+func (g *Gate) bind(l *leg, tag string) {
+	g.mu.Lock()
+	g.dialogs[dialogKey{l.side, l.call.callID, tag}] = l
+	g.mu.Unlock()
+	l.bound = append(l.bound, tag)
+}
+
+// release forgets a call that is over.
+func (g *Gate) release(c *call) {
+	g.mu.Lock()
+	for _, l := range []*leg{c.a, c.b} {
+		for _, tag := range l.bound {
+			if k := (dialogKey{l.side, c.callID, tag}); g.dialogs[k] == l {
+				delete(g.dialogs, k)
+			}
+		}
+	}
+	delete(g.live, c)
+	close(g.changed)
+	g.changed = make(chan struct{})
+	g.mu.Unlock()
+}
+
+// find returns the leg whose peer sent m, or nil.
+func (s *side) find(m message, senderTag string) *leg {
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	return s.gate.dialogs[dialogKey{s, header(m, "call-id"), senderTag}]
+}
+
+// request takes a new request, on the reader's goroutine.
+func (t *transport) request(tx *serverTx) {
+	req := tx.req
+	if tagOf(header(req, "to")) != "" {
+		t.inDialog(tx)
+		return
+	}
+	if req.Method == sip.INVITE {
+		t.side.gate.offerCall(t, tx)
+		return
+	}
+	t.outOfDialog(tx)
+}
+
+func (t *transport) inDialog(tx *serverTx) {
+	l := t.side.find(tx.req, tagOf(header(tx.req, "from")))
+	if l != nil && tx.req.IsInvite() {
+		tx.call = l.call
+	}
+	if l == nil || !l.call.mail.post(event{kind: kindOf(tx.req), leg: l, tx: tx}) {
+		t.answer(tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+	}
+}
+
+// cancel answers the CANCEL and tells the INVITE's call (RFC 3261 section 9.2).
+func (t *transport) cancel(tx *serverTx, invite *serverTx) {
+	t.answer(tx, sip.StatusOK, "OK")
+	if invite.call != nil {
+		invite.call.mail.post(event{kind: evCancel, tx: invite, req: tx.req})
+	}
+}
+
+func (t *transport) ack(req *sip.Request) {
+	if l := t.side.find(req, tagOf(header(req, "from"))); l != nil {
+		l.call.mail.post(event{kind: evAck, leg: l, req: req})
+	}
+}
+
+// stray takes a response whose transaction is gone: a late 2xx must be ACKed
+// again (RFC 3261 section 13.2.2.4); anything else is nobody's.
+func (t *transport) stray(res *sip.Response, _ netip.AddrPort) {
+	if l := t.side.find(res, tagOf(header(res, "to"))); l != nil && res.IsSuccess() {
+		l.call.mail.post(event{kind: evStray2xx, leg: l, res: res})
+	}
+}
+
+// answer sends a response of our own.
+func (t *transport) answer(tx *serverTx, status int, reason string, extra ...sip.Header) {
+	res := newResponse(tx.req, tx.from, status, reason, "")
+	for _, h := range extra {
+		res.AppendHeader(h)
+	}
+	if err := tx.respond(res); err != nil {
+		t.side.gate.log.Warn("answering a request", "method", tx.req.Method, "status", status, "error", err)
+	}
+}

@@ -1,0 +1,42 @@
+package proxy
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// metrics of the gate's signalling and consent. No label holds a number, a name
+// or a call id.
+type metrics struct {
+	active       *prometheus.GaugeVec
+	calls        *prometheus.CounterVec
+	consent      *prometheus.CounterVec
+	rejected     *prometheus.CounterVec
+	unexpected   *prometheus.CounterVec
+	peerUp       *prometheus.GaugeVec
+	unanchored   prometheus.Counter
+	evidenceLost prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	name := func(s string) string { return "consentgate_" + s }
+	return &metrics{
+		active: f.NewGaugeVec(prometheus.GaugeOpts{Name: name("calls_active"),
+			Help: "Calls from the first INVITE to their end."}, []string{"trunk"}),
+		calls: f.NewCounterVec(prometheus.CounterOpts{Name: name("calls_total"),
+			Help: "Calls that ended, by what became of them."}, []string{"trunk", "direction", "outcome"}),
+		consent: f.NewCounterVec(prometheus.CounterOpts{Name: name("consent_total"),
+			Help: "Answers of parties that were asked, and withdrawals."}, []string{"trunk", "outcome"}),
+		rejected: f.NewCounterVec(prometheus.CounterOpts{Name: name("sip_rejected_total"),
+			Help: "SIP messages that were dropped or refused."}, []string{"reason"}),
+		unexpected: f.NewCounterVec(prometheus.CounterOpts{Name: name("sip_unexpected_total"),
+			Help: "Events that a call's state had no use for."}, []string{"state", "event"}),
+		peerUp: f.NewGaugeVec(prometheus.GaugeOpts{Name: name("peer_up"),
+			Help: "1 if the peer answered its last OPTIONS."}, []string{"trunk", "side", "peer"}),
+		unanchored: f.NewCounter(prometheus.CounterOpts{Name: name("calls_unanchored_total"),
+			Help: "Calls whose media went directly for want of ports."}),
+		evidenceLost: f.NewCounter(prometheus.CounterOpts{Name: name("evidence_lost_total"),
+			Help: "Records or erasures that could not be written. Anything but 0 needs a person."}),
+	}
+}

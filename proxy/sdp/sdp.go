@@ -1,0 +1,257 @@
+// Package sdp reads session descriptions (RFC 8866) and changes in them only
+// what an anchor of media must: addresses, ports, and what it cannot carry.
+// Every other byte stays as it came. It keeps lines, not a model: a model would
+// write out only what it knows.
+package sdp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxBody bounds what is parsed, in bytes.
+const maxBody = 64 << 10
+
+// Direction is an m-section's, as its owner sees it (RFC 3264 section 5.1).
+type Direction string
+
+const (
+	SendRecv Direction = "sendrecv"
+	SendOnly Direction = "sendonly"
+	RecvOnly Direction = "recvonly"
+	Inactive Direction = "inactive"
+)
+
+// Sends reports whether the description's owner will send.
+func (d Direction) Sends() bool { return d == SendRecv || d == SendOnly }
+
+// Receives reports whether the description's owner will listen.
+func (d Direction) Receives() bool { return d == SendRecv || d == RecvOnly }
+
+// Codec is one payload type of an m-section.
+type Codec struct {
+	PayloadType uint8
+	Name        string // upper case
+	ClockRate   int    // Hz
+}
+
+// Media is one m-section.
+type Media struct {
+	Kind    string // audio, video, image, ...
+	Proto   string // RTP/AVP, ...
+	Port    uint16
+	Formats []string
+	lines   []string // its m= line first
+	session *Session
+}
+
+// Session is a parsed description.
+type Session struct {
+	lines []string // before the first m=
+	Media []*Media
+	eol   string
+}
+
+// Parse reads a description. It errs where media couldn't be anchored for
+// certain; such a description is passed on as it is and nothing is recorded.
+func Parse(body []byte) (*Session, error) {
+	if len(body) > maxBody {
+		return nil, fmt.Errorf("sdp: %d bytes, at most %d are read", len(body), maxBody)
+	}
+	s := &Session{eol: "\r\n"}
+	text := string(body)
+	if !strings.Contains(text, "\r\n") {
+		s.eol = "\n"
+	}
+	text = strings.TrimSuffix(text, s.eol)
+	for i, line := range strings.Split(text, s.eol) {
+		if i == 0 && line != "v=0" {
+			return nil, errors.New("sdp: the first line isn't v=0")
+		}
+		if strings.HasPrefix(line, "m=") {
+			m, err := parseMedia(line)
+			if err != nil {
+				return nil, err
+			}
+			m.session = s
+			s.Media = append(s.Media, m)
+			continue
+		}
+		if n := len(s.Media); n > 0 {
+			s.Media[n-1].lines = append(s.Media[n-1].lines, line)
+		} else {
+			s.lines = append(s.lines, line)
+		}
+	}
+	return s, nil
+}
+
+func parseMedia(line string) (*Media, error) {
+	f := strings.Fields(line[2:])
+	if len(f) < 3 {
+		return nil, fmt.Errorf("sdp: an m= line of %d fields", len(f))
+	}
+	portText, _, _ := strings.Cut(f[1], "/") // a number of ports: RFC 8866 section 5.14
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return nil, errors.New("sdp: an m= line without a port")
+	}
+	return &Media{Kind: strings.ToLower(f[0]), Port: uint16(port), Proto: strings.ToUpper(f[2]),
+		Formats: f[3:], lines: []string{line}}, nil
+}
+
+// Audio returns the first audio section, whatever its port, or nil.
+func (s *Session) Audio() *Media {
+	for _, m := range s.Media {
+		if m.Kind == "audio" {
+			return m
+		}
+	}
+	return nil
+}
+
+// Plain reports whether the section is unencrypted RTP (RFC 3551).
+func (m *Media) Plain() bool { return m.Proto == "RTP/AVP" || m.Proto == "RTP/AVPF" }
+
+// attribute returns the first a=name[:value] of the section, or of the session.
+func (m *Media) attribute(name string) (string, bool) {
+	for _, lines := range [][]string{m.lines, m.session.lines} {
+		if v, ok := find(lines, "a="+name); ok {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+func find(lines []string, prefix string) (string, bool) {
+	for _, l := range lines {
+		if rest, ok := strings.CutPrefix(l, prefix); ok && (rest == "" || rest[0] == ':') {
+			return strings.TrimPrefix(rest, ":"), true
+		}
+	}
+	return "", false
+}
+
+// Direction is sendrecv where nothing is said (RFC 3264 section 5.1). An
+// unspecified address is the old way to hold (RFC 2543): its owner won't listen.
+func (m *Media) Direction() Direction {
+	d := SendRecv
+	for _, x := range []Direction{SendOnly, RecvOnly, Inactive} {
+		if _, ok := m.attribute(string(x)); ok {
+			d = x
+			break
+		}
+	}
+	if a := m.ip(); a.IsValid() && a.IsUnspecified() {
+		if d.Sends() {
+			return SendOnly
+		}
+		return Inactive
+	}
+	return d
+}
+
+// ip is the connection address (RFC 8866 section 5.7); invalid if it isn't one.
+func (m *Media) ip() netip.Addr {
+	for _, lines := range [][]string{m.lines, m.session.lines} {
+		for _, l := range lines {
+			if f := strings.Fields(strings.TrimPrefix(l, "c=")); strings.HasPrefix(l, "c=") && len(f) == 3 {
+				host, _, _ := strings.Cut(f[2], "/")
+				a, err := netip.ParseAddr(host)
+				if err != nil {
+					return netip.Addr{}
+				}
+				return a.Unmap()
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
+// Address is where the owner listens for RTP; invalid while held by an
+// unspecified address, when rejected (port 0), or where it isn't an IP address.
+func (m *Media) Address() netip.AddrPort {
+	a := m.ip()
+	if !a.IsValid() || a.IsUnspecified() || m.Port == 0 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a, m.Port)
+}
+
+// RTCP is where the owner listens for RTCP: a=rtcp (RFC 3605), or the next port.
+func (m *Media) RTCP() netip.AddrPort {
+	rtp := m.Address()
+	if !rtp.IsValid() || rtp.Port() == 65535 {
+		return netip.AddrPort{}
+	}
+	if v, ok := find(m.lines, "a=rtcp"); ok {
+		f := strings.Fields(v)
+		if len(f) > 0 {
+			if port, err := strconv.ParseUint(f[0], 10, 16); err == nil {
+				ip := rtp.Addr()
+				if len(f) == 4 {
+					if a, err := netip.ParseAddr(f[3]); err == nil {
+						ip = a.Unmap()
+					}
+				}
+				return netip.AddrPortFrom(ip, uint16(port))
+			}
+		}
+	}
+	return netip.AddrPortFrom(rtp.Addr(), rtp.Port()+1)
+}
+
+// static are the payload types of RFC 3551 section 6 that may stand without an
+// rtpmap and that telephones use.
+var static = map[uint8]Codec{0: {0, "PCMU", 8000}, 3: {3, "GSM", 8000}, 4: {4, "G723", 8000},
+	8: {8, "PCMA", 8000}, 9: {9, "G722", 8000}, 13: {13, "CN", 8000}, 18: {18, "G729", 8000}}
+
+// Codecs lists the section's payload types in order of preference.
+func (m *Media) Codecs() []Codec {
+	maps := map[uint8]Codec{}
+	for _, l := range m.lines {
+		v, ok := strings.CutPrefix(l, "a=rtpmap:")
+		if !ok {
+			continue
+		}
+		ptText, enc, _ := strings.Cut(v, " ")
+		pt, err := strconv.ParseUint(ptText, 10, 7)
+		parts := strings.Split(strings.TrimSpace(enc), "/")
+		if err != nil || len(parts) < 2 {
+			continue
+		}
+		rate, err := strconv.Atoi(parts[1])
+		if err != nil {
+			continue
+		}
+		maps[uint8(pt)] = Codec{uint8(pt), strings.ToUpper(parts[0]), rate}
+	}
+	var out []Codec
+	for _, f := range m.Formats {
+		pt, err := strconv.ParseUint(f, 10, 7)
+		if err != nil {
+			continue
+		}
+		if c, ok := maps[uint8(pt)]; ok {
+			out = append(out, c)
+		} else if c, ok := static[uint8(pt)]; ok {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Ptime is the packet length that the owner wants, 20 ms where it doesn't say
+// or says something no telephone does.
+func (m *Media) Ptime() time.Duration {
+	if v, ok := m.attribute("ptime"); ok {
+		if ms, err := strconv.Atoi(strings.TrimSpace(v)); err == nil && ms >= 10 && ms <= 60 && ms%10 == 0 {
+			return time.Duration(ms) * time.Millisecond
+		}
+	}
+	return 20 * time.Millisecond
+}

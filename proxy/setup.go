@@ -1,0 +1,226 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// maxRinging is timer C (RFC 3261 section 16.6 item 11): an INVITE that rings
+// for longer without any news is given up.
+const maxRinging = 3*time.Minute + 5*time.Second
+
+// start passes the INVITE on.
+func (c *call) start(tx *serverTx) {
+	c.respond(c.a, tx, newResponse(tx.req, tx.from, sip.StatusTrying, "Trying", ""))
+	c.log.Info("call", "direction", string(c.dir), "policy", c.policyName())
+	c.anchor()
+	c.inv = &invite{from: c.a, to: c.b, tx: tx, offered: hasSDP(tx.req)}
+	out := relayRequest(tx.req, tx.req.Recipient, hop{via: c.b.via(), contact: c.b.socket.contact,
+		routes: c.a.socket.routesOn(tx.req), maxHops: maxHops(tx.req), body: c.offerFrom(c.a, tx.req)})
+	c.b.sent = cseqOf(tx.req)
+	if !c.sendInvite(c.inv, out, c.b.source, c.inviteReply) {
+		c.respond(c.a, tx, newResponse(tx.req, tx.from, sip.StatusServiceUnavailable, "Service Unavailable", ""))
+		c.end()
+		return
+	}
+	c.restartTimerC()
+}
+
+func (c *call) policyName() string {
+	if c.policy == nil {
+		return ""
+	}
+	return c.policy.Name
+}
+
+// via is our Via towards this leg's peer.
+func (l *leg) via() string {
+	return "SIP/2.0/UDP " + l.socket.contact + ";branch=" + newBranch() + ";rport"
+}
+
+// routesOn returns a request's Route set without the entry that led to us
+// (RFC 3261 section 16.4).
+func (t *transport) routesOn(req *sip.Request) []string {
+	routes := list(req, "route")
+	if len(routes) > 0 {
+		if at := splitURI(parseNameAddr(routes[0]).uri).hostport; at == t.contact || at == t.conn.LocalAddr().String() {
+			return routes[1:]
+		}
+	}
+	return routes
+}
+
+// inviteReply turns the INVITE's responses into events of the call.
+func (c *call) inviteReply(res *sip.Response) {
+	kind := evRefusal
+	switch {
+	case res != nil && res.IsProvisional():
+		kind = evProvisional
+	case res != nil && res.IsSuccess():
+		kind = evAnswer
+	}
+	c.mail.post(event{kind: kind, leg: c.b, res: res})
+}
+
+func (c *call) restartTimerC() {
+	if c.inv.timerC != nil {
+		c.inv.timerC.Stop()
+	}
+	c.inv.timerC = c.after(maxRinging, func() {
+		if c.state == setup || c.state == ringing {
+			c.giveUp(sip.StatusRequestTimeout, "Request Timeout", "")
+		}
+	})
+}
+
+func (c *call) onProvisional(ev event) {
+	c.inv.provisional = true
+	if ev.res.StatusCode == sip.StatusTrying {
+		return // hop by hop; the caller has ours
+	}
+	c.restartTimerC()
+	c.meet(ev.res)
+	c.state = ringing
+	c.respond(c.a, c.inv.tx, c.back(c.inv, ev.res))
+}
+
+// meet takes what a response says of the called party: its tag and target. Each
+// fork is a dialog of its own; the latest one heard of is where requests go.
+func (c *call) meet(res *sip.Response) {
+	to := header(res, "to")
+	if tag := tagOf(to); tag != "" {
+		c.b.identity = to
+		c.gate.bind(c.b, tag)
+	}
+	c.b.learn(res)
+	if recorded := list(res, "record-route"); len(recorded) > 0 {
+		c.b.routes = reversed(recorded) // RFC 3261 section 12.1.2
+	}
+}
+
+func reversed(in []string) []string {
+	out := make([]string, 0, len(in))
+	for i := len(in) - 1; i >= 0; i-- {
+		out = append(out, in[i])
+	}
+	return out
+}
+
+// back makes the response for who sent the INVITE from the one that came.
+func (c *call) back(inv *invite, res *sip.Response) *sip.Response {
+	return relayResponse(res, hop{contact: inv.from.socket.contact, vias: received(inv.tx.req, inv.tx.from),
+		recorded: headers(inv.tx.req, "record-route"), body: c.replyBody(inv, res)})
+}
+
+// onAnswer: the called party is there. The caller gets the 2xx at once, so
+// that both can hear us; who must consent is asked when both dialogs stand.
+func (c *call) onAnswer(ev event) {
+	c.inv.timerC.Stop()
+	c.meet(ev.res)
+	c.answered, c.outcome = true, "answered"
+	body := c.back(c.inv, ev.res)
+	if c.asks() {
+		c.media.relay.Gate()
+	}
+	c.state = answered
+	if c.inv.offered {
+		c.ackAnswer(c.inv, ev.res, nil)
+	} else {
+		c.inv.unacked = ev.res // the answer to its offer is in the caller's ACK
+	}
+	c.accept(c.inv, body)
+}
+
+func (c *call) onRefusal(ev event) {
+	c.inv.timerC.Stop()
+	if ev.res == nil {
+		c.outcome = "timeout"
+		c.respond(c.a, c.inv.tx, newResponse(c.inv.tx.req, c.inv.tx.from, sip.StatusRequestTimeout, "Request Timeout", ""))
+	} else {
+		c.outcome = outcomeOf(ev.res.StatusCode)
+		c.respond(c.a, c.inv.tx, c.back(c.inv, ev.res))
+	}
+	c.end()
+}
+
+// outcomeOf sorts a final status into a metric's few labels.
+func outcomeOf(status int) string {
+	switch {
+	case status < 400:
+		return "redirected"
+	case status == sip.StatusUnauthorized, status == sip.StatusProxyAuthRequired:
+		return "challenged"
+	case status == sip.StatusRequestTerminated:
+		return "cancelled"
+	case status >= 500 && status < 600:
+		return "failed"
+	}
+	return "refused"
+}
+
+// onCancel: the caller gave up. It gets its 487 at once; the called party is
+// cancelled as soon as that is allowed (RFC 3261 section 9.1).
+func (c *call) onCancel(ev event) {
+	c.outcome = "cancelled"
+	c.inv.reason = header(ev.req, "reason")
+	c.giveUp(sip.StatusRequestTerminated, "Request Terminated", c.inv.reason)
+}
+
+// giveUp ends a call that wasn't answered: a final response to the caller and a
+// CANCEL to the called party.
+func (c *call) giveUp(status int, reason, cause string) {
+	c.inv.timerC.Stop()
+	c.inv.reason = cause
+	tag := tagOf(c.b.identity) // of the early dialog the caller knows, if any
+	c.respond(c.a, c.inv.tx, newResponse(c.inv.tx.req, c.inv.tx.from, status, reason, tag))
+	c.state = ending
+	c.inv.cancelled = true
+	if c.inv.provisional {
+		c.sendCancel(c.inv)
+	}
+	c.after(lifetime, c.end)
+}
+
+func (c *call) onEndEarly(event) {
+	c.giveUp(sip.StatusServiceUnavailable, "Service Unavailable", "")
+}
+
+// onEarlyBye: a caller may end an early dialog with BYE (RFC 3261 section 15).
+func (c *call) onEarlyBye(ev event) {
+	if ev.leg != c.a {
+		c.refuse(ev, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+		return
+	}
+	c.refuse(ev, sip.StatusOK, "OK")
+	c.outcome = "cancelled"
+	c.giveUp(sip.StatusRequestTerminated, "Request Terminated", header(ev.tx.req, "reason"))
+}
+
+func (c *call) onProvisionalEnding(event) {
+	if c.inv.cancelled && !c.inv.provisional {
+		c.inv.provisional = true
+		c.sendCancel(c.inv)
+	}
+}
+
+// onAnswerEnding: the answer crossed the CANCEL. Nobody is there to talk to, so
+// the answer is taken and the call ended (RFC 3261 section 9.1).
+func (c *call) onAnswerEnding(ev event) {
+	if !c.inv.cancelled {
+		c.onFurtherAnswer(ev)
+		return
+	}
+	c.meet(ev.res)
+	c.ackAnswer(c.inv, ev.res, nil)
+	c.sendBye(c.b, c.inv.reason, c.end)
+}
+
+func (c *call) onRefusalEnding(event) {
+	if c.inv.cancelled {
+		c.end()
+	}
+}
+
+// end is the call's last transition.
+func (c *call) end() { c.state = ended }

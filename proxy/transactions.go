@@ -1,0 +1,248 @@
+package proxy
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// transactions drives sipgo's transaction state machines (RFC 3261 section 17,
+// RFC 6026) for one endpoint, in order of arrival. sipgo's own layer starts a
+// goroutine for each message, so a 200 can overtake a 183, and a CANCEL its
+// INVITE. Here the reader of the socket does the work: the state machines don't
+// block it, because every client transaction has a pump that takes its
+// responses off at once.
+type transactions struct {
+	endpoint *endpoint
+	handler  transactionUser
+	log      *slog.Logger
+
+	mu     sync.Mutex // guards the maps alone: never held during a call into sipgo
+	server map[string]*serverTx
+	client map[string]*clientTx
+	pumps  sync.WaitGroup
+}
+
+// transactionUser gets what the transactions deliver. No method may block.
+type transactionUser interface {
+	request(tx *serverTx)                         // a new request, neither ACK nor CANCEL
+	cancel(tx *serverTx, invite *serverTx)        // CANCEL of a known INVITE
+	ack(req *sip.Request)                         // ACK of a 2xx
+	stray(res *sip.Response, from netip.AddrPort) // response without a transaction
+}
+
+func newTransactions(e *endpoint, log *slog.Logger) *transactions {
+	return &transactions{endpoint: e, log: log,
+		server: map[string]*serverTx{}, client: map[string]*clientTx{}}
+}
+
+// serverTx is a request and the way to answer it.
+type serverTx struct {
+	req  *sip.Request
+	from netip.AddrPort
+	tx   *sip.ServerTx
+	// final is the status of the final response, 0 before. sipgo would let a
+	// late response replace a final one and retransmit it: a 200 to a
+	// cancelled INVITE.
+	final atomic.Int32
+	call  *call // whose INVITE this is; written by the reader before anyone else sees the tx
+}
+
+// respond sends a response, unless a final one has been sent; a 2xx to an
+// INVITE may be repeated.
+func (s *serverTx) respond(res *sip.Response) error {
+	if f := s.final.Load(); f != 0 && !(f < 300 && res.IsSuccess() && s.req.IsInvite()) {
+		return nil
+	}
+	if res.StatusCode >= 200 {
+		s.final.Store(int32(res.StatusCode))
+	}
+	return s.tx.Respond(res)
+}
+
+// receive takes a parsed message from the endpoint's reader.
+func (t *transactions) receive(msg sip.Message, from netip.AddrPort) {
+	switch m := msg.(type) {
+	case *sip.Request:
+		t.receiveRequest(m, from)
+	case *sip.Response:
+		t.receiveResponse(m, from)
+	}
+}
+
+func (t *transactions) receiveRequest(req *sip.Request, from netip.AddrPort) {
+	if problem := validate(req); problem != nil {
+		t.endpoint.reject(problem.reason)
+		if problem.status != 0 && !req.IsAck() {
+			t.answerStateless(req, from, problem.status, problem.text)
+		}
+		return
+	}
+	key, err := sip.ServerTxKeyMake(req)
+	if err != nil {
+		t.endpoint.reject("malformed")
+		return
+	}
+	tx := t.lookupServer(key)
+	switch {
+	case req.IsAck():
+		if tx == nil || tx.final.Load() < 300 { // some ACK a 2xx with the INVITE's branch
+			t.handler.ack(req)
+			return
+		}
+		t.spin(tx, req)
+	case tx != nil:
+		t.spin(tx, req)
+	case req.IsCancel():
+		t.receiveCancel(key, req, from)
+	default:
+		t.handler.request(t.newServer(key, req, from))
+	}
+}
+
+func (t *transactions) receiveCancel(key string, req *sip.Request, from netip.AddrPort) {
+	// RFC 3261 section 9.2: the CANCEL's transaction is the INVITE's but for the method.
+	invite := t.lookupServer(key[:len(key)-len("CANCEL")] + "INVITE")
+	if invite == nil {
+		t.answerStateless(req, from, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+		return
+	}
+	t.handler.cancel(t.newServer(key, req, from), invite)
+}
+
+// spin feeds a request to its transaction.
+func (t *transactions) spin(tx *serverTx, req *sip.Request) {
+	if err := tx.tx.Receive(req); err != nil {
+		t.endpoint.reject("malformed")
+	}
+}
+
+func (t *transactions) lookupServer(key string) *serverTx {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.server[key]
+}
+
+func (t *transactions) newServer(key string, req *sip.Request, from netip.AddrPort) *serverTx {
+	stx := sip.NewServerTx(key, req, t.endpoint.to(from), t.log)
+	if err := stx.Init(); err != nil { // returns nil in this version of sipgo
+		t.log.Warn("starting a server transaction", "error", err)
+	}
+	s := &serverTx{req: req, from: from, tx: stx}
+	t.mu.Lock()
+	t.server[key] = s
+	t.mu.Unlock()
+	stx.OnTerminate(func(key string, _ error) {
+		t.mu.Lock()
+		delete(t.server, key)
+		t.mu.Unlock()
+	})
+	return s
+}
+
+// answerStateless answers where no transaction is worth having.
+func (t *transactions) answerStateless(req *sip.Request, from netip.AddrPort, status int, reason string) {
+	if err := t.endpoint.to(from).WriteMsg(newResponse(req, from, status, reason, "")); err != nil {
+		t.log.Warn("answering a request", "error", err)
+	}
+}
+
+// clientTx is a request that we sent.
+type clientTx struct {
+	req     *sip.Request
+	path    *path
+	tx      *sip.ClientTx
+	invite  bool
+	refused atomic.Bool // a final response of 300 or more was seen
+	deliver func(*sip.Response)
+}
+
+// send starts a client transaction. deliver gets its responses in order, and
+// nil at its end if no final response came; it is called from goroutines of the
+// transaction and must not block.
+func (t *transactions) send(req *sip.Request, dest netip.AddrPort, deliver func(*sip.Response)) (*clientTx, error) {
+	key, err := sip.ClientTxKeyMake(req)
+	if err != nil {
+		return nil, err
+	}
+	c := &clientTx{req: req, path: t.endpoint.to(dest), invite: req.IsInvite(), deliver: deliver}
+	c.tx = sip.NewClientTx(key, req, c.path, t.log)
+	c.tx.OnRetransmission(deliver)
+	c.tx.OnTerminate(func(key string, _ error) {
+		t.mu.Lock()
+		delete(t.client, key)
+		t.mu.Unlock()
+	})
+	t.mu.Lock()
+	t.client[key] = c
+	t.mu.Unlock()
+	if err := c.tx.Init(); err != nil {
+		c.tx.Terminate()
+		return nil, err
+	}
+	t.pumps.Add(1)
+	go t.pump(c)
+	return c, nil
+}
+
+// pump takes responses off a transaction, which holds its lock meanwhile.
+func (t *transactions) pump(c *clientTx) {
+	defer t.pumps.Done()
+	final := false
+	for {
+		select {
+		case res := <-c.tx.Responses():
+			final = final || res.StatusCode >= 200
+			c.deliver(res)
+		case <-c.tx.Done():
+			if !final {
+				c.deliver(nil)
+			}
+			return
+		}
+	}
+}
+
+func (t *transactions) receiveResponse(res *sip.Response, from netip.AddrPort) {
+	key, err := sip.ClientTxKeyMake(res)
+	if err != nil {
+		t.endpoint.reject("malformed")
+		return
+	}
+	t.mu.Lock()
+	c := t.client[key]
+	t.mu.Unlock()
+	switch {
+	case c == nil:
+		t.handler.stray(res, from)
+	case c.invite && res.StatusCode >= 300 && c.refused.Swap(true):
+		// sipgo would sleep here before it repeats the ACK, and with it the reader.
+		c.path.repeatAck()
+	default:
+		c.tx.Receive(res)
+	}
+}
+
+// close ends what transactions are left and waits for their pumps.
+func (t *transactions) close() {
+	t.mu.Lock()
+	var clients []*clientTx
+	for _, c := range t.client {
+		clients = append(clients, c)
+	}
+	var servers []*serverTx
+	for _, s := range t.server {
+		servers = append(servers, s)
+	}
+	t.mu.Unlock()
+	for _, c := range clients {
+		c.tx.Terminate()
+	}
+	for _, s := range servers {
+		s.tx.Terminate()
+	}
+	t.pumps.Wait()
+}

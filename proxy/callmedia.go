@@ -150,7 +150,13 @@ func (c *call) applyMedia() {
 func (l *leg) peer() media.Peer {
 	m := l.sdp.Audio()
 	p := media.Peer{RTP: m.Address(), RTCP: m.RTCP(), Ptime: m.Ptime(), Codec: l.promptCodec()}
-	// A party sends with the payload types of the other's description.
+	if far := l.other().sdp; far != nil {
+		for _, codec := range far.Audio().Codecs() {
+			p.Codecs = append(p.Codecs, media.Codec{Name: codec.Name, PayloadType: codec.PayloadType, ClockRate: codec.ClockRate})
+		}
+	}
+	// A party sends with the payload types of the other's description; some send
+	// with those of their own.
 	for _, d := range []*sdp.Session{l.other().sdp, l.sdp} {
 		if d == nil {
 			continue

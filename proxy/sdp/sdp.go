@@ -63,12 +63,13 @@ func Parse(body []byte) (*Session, error) {
 		return nil, fmt.Errorf("sdp: %d bytes, at most %d are read", len(body), maxBody)
 	}
 	s := &Session{eol: "\r\n"}
+	// Line ends stay as they are, unless they are mixed: then all become CRLF.
 	text := string(body)
-	if !strings.Contains(text, "\r\n") {
+	if !strings.Contains(text, "\r") {
 		s.eol = "\n"
 	}
-	text = strings.TrimSuffix(text, s.eol)
-	for i, line := range strings.Split(text, s.eol) {
+	text = strings.ReplaceAll(text, "\r", "")
+	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
 		if i == 0 && line != "v=0" {
 			return nil, errors.New("sdp: the first line isn't v=0")
 		}
@@ -92,7 +93,7 @@ func Parse(body []byte) (*Session, error) {
 
 func parseMedia(line string) (*Media, error) {
 	f := strings.Fields(line[2:])
-	if len(f) < 3 {
+	if len(f) < 3 || len(strings.Fields(line)) != len(f) { // "m= 0 1 2": no kind
 		return nil, fmt.Errorf("sdp: an m= line of %d fields", len(f))
 	}
 	portText, _, _ := strings.Cut(f[1], "/") // a number of ports: RFC 8866 section 5.14

@@ -1,0 +1,291 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"consentgate/consent"
+	"consentgate/internal/durable"
+)
+
+// Buckets of audit.db.
+var (
+	bLeaf    = []byte("leaf")    // seq -> leaf text
+	bHash    = []byte("hash")    // stored hash index -> hash, of tlog
+	bPayload = []byte("payload") // seq -> month | 0 | sealed salt and payload
+	bOpen    = []byte("open")    // hash of a Granted record without an end -> seq
+)
+
+var (
+	kSize       = []byte("size")
+	kCheckpoint = []byte("checkpoint")
+)
+
+// Audit is the log. Everything in it is on stable storage before the call that
+// wrote it returns.
+type Audit struct {
+	db     *bolt.DB
+	keys   *keyring
+	signer note.Signer
+	origin string
+	*committer
+	appendSeconds prometheus.Histogram
+
+	mu   sync.Mutex // guards the rest
+	open map[consent.Hash]time.Time
+	size int64
+}
+
+var _ consent.Ledger = (*Audit)(nil)
+
+// VerifierFile is the name, in the data directory, of the key that checkpoints
+// are verified with.
+const VerifierFile = "log.vkey"
+
+func openAudit(dir string, keys *keyring, seconds prometheus.Histogram) (*Audit, error) {
+	signer, err := logKey(dir, keys)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "audit.db")
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 2 * time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	a := &Audit{db: db, keys: keys, signer: signer, origin: signer.Name(), appendSeconds: seconds, open: map[consent.Hash]time.Time{}}
+	if err := db.Update(a.prepare); err != nil {
+		return nil, errors.Join(fmt.Errorf("preparing %s: %w", path, err), db.Close())
+	}
+	a.committer = newCommitter(db, a.checkpoint)
+	return a, nil
+}
+
+func (a *Audit) prepare(tx *bolt.Tx) error {
+	for _, b := range [][]byte{bMeta, bLeaf, bHash, bPayload, bOpen} {
+		if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+			return err
+		}
+	}
+	m := tx.Bucket(bMeta)
+	if v := m.Get([]byte("version")); v != nil && string(v) != schemaVersion {
+		return fmt.Errorf("%w: schema %q, this one knows %q", errNewer, v, schemaVersion)
+	}
+	if err := m.Put([]byte("version"), []byte(schemaVersion)); err != nil {
+		return err
+	}
+	a.size = sizeOf(tx)
+	return tx.Bucket(bOpen).ForEach(func(k, _ []byte) error {
+		a.open[consent.Hash(k)] = time.Time{}
+		return nil
+	})
+}
+
+func sizeOf(tx *bolt.Tx) int64 {
+	if b := tx.Bucket(bMeta).Get(kSize); len(b) == 8 {
+		return int64(binary.BigEndian.Uint64(b))
+	}
+	return 0
+}
+
+// logKey returns the log's signing key, made at first use and sealed under the
+// root; the verifying key lies beside the log for everyone.
+func logKey(dir string, keys *keyring) (note.Signer, error) {
+	const name = "log-signing-key"
+	var text []byte
+	err := keys.commit(contextForever, func(tx *bolt.Tx) error {
+		b := tx.Bucket(bSystem)
+		if box := b.Get([]byte(name)); box != nil {
+			var err error
+			text, err = open(keys.root, asSystemKey, name, box)
+			return err
+		}
+		id := make([]byte, 8)
+		rand.Read(id)
+		skey, vkey, err := note.GenerateKey(rand.Reader, "consentgate/"+hex.EncodeToString(id))
+		if err != nil {
+			return err
+		}
+		text = []byte(skey + "\n" + vkey)
+		return b.Put([]byte(name), seal(keys.root, asSystemKey, name, text))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the log's signing key: %w", err)
+	}
+	skey, vkey, ok := strings.Cut(string(text), "\n")
+	if !ok {
+		return nil, errors.New("the log's signing key isn't readable")
+	}
+	path := filepath.Join(dir, VerifierFile)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := durable.WriteFile(path, []byte(vkey+"\n"), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return note.NewSigner(skey)
+}
+
+// Append makes a consent record durable: consent.Ledger.
+func (a *Audit) Append(ctx context.Context, r consent.Record) (uint64, error) {
+	n := newEntry{kind: TypeConsent, payload: r.Encode()}
+	switch {
+	case r.Kind == consent.Granted:
+		n.opens = r.Hash()
+	case r.Kind == consent.Failed && r.Grant != nil:
+		n.closes = *r.Grant
+	}
+	seq, err := a.append(ctx, n)
+	return uint64(seq), err
+}
+
+// newEntry is one to write. opens and closes name a grant whose account it
+// opens or ends.
+type newEntry struct {
+	kind          string
+	payload       []byte
+	opens, closes consent.Hash
+}
+
+func (a *Audit) appendJSON(ctx context.Context, kind string, v any, closes consent.Hash) error {
+	payload, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = a.append(ctx, newEntry{kind: kind, payload: payload, closes: closes})
+	return err
+}
+
+func (a *Audit) append(ctx context.Context, n newEntry) (seq int64, err error) {
+	start := time.Now()
+	month := start.UTC().Format("2006-01")
+	kek, err := a.keys.bucket("audit/" + month)
+	if err != nil {
+		return 0, fmt.Errorf("the audit log's key: %w", err)
+	}
+	salt, commitment := commitTo(n.payload)
+	err = a.commit(ctx, func(tx *bolt.Tx) error {
+		seq = sizeOf(tx)
+		l := leaf{Seq: seq, At: time.Now().UTC().Truncate(time.Millisecond), Type: n.kind, Commitment: commitment}
+		sealed := seal(kek, asEntry, string(l.text()), append(salt[:saltSize:saltSize], n.payload...))
+		return a.put(tx, l, append([]byte(month+"\x00"), sealed...), n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("appending to the audit log: %w", err)
+	}
+	a.appendSeconds.Observe(time.Since(start).Seconds())
+	a.account(n, seq)
+	return seq, nil
+}
+
+// put writes one entry. The tree's state is read from the transaction, never
+// from memory: a transaction that failed leaves nothing behind.
+func (a *Audit) put(tx *bolt.Tx, l leaf, sealed []byte, n newEntry) error {
+	hashes, err := tlog.StoredHashesForRecordHash(l.Seq, tlog.RecordHash(l.text()), hashReader(tx))
+	if err != nil {
+		return err
+	}
+	first := tlog.StoredHashIndex(0, l.Seq)
+	for i, h := range hashes {
+		if err := tx.Bucket(bHash).Put(seqKey(first+int64(i)), h[:]); err != nil {
+			return err
+		}
+	}
+	err = errors.Join(tx.Bucket(bLeaf).Put(seqKey(l.Seq), l.text()), tx.Bucket(bPayload).Put(seqKey(l.Seq), sealed),
+		tx.Bucket(bMeta).Put(kSize, seqKey(l.Seq+1)))
+	if n.opens != (consent.Hash{}) {
+		err = errors.Join(err, tx.Bucket(bOpen).Put(n.opens[:], seqKey(l.Seq)))
+	}
+	if n.closes != (consent.Hash{}) {
+		err = errors.Join(err, tx.Bucket(bOpen).Delete(n.closes[:]))
+	}
+	return err
+}
+
+func seqKey(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
+
+func hashReader(tx *bolt.Tx) tlog.HashReader {
+	b := tx.Bucket(bHash)
+	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		out := make([]tlog.Hash, len(indexes))
+		for i, n := range indexes {
+			v := b.Get(seqKey(n))
+			if len(v) != tlog.HashSize {
+				return nil, fmt.Errorf("the log's hash %d is missing", n)
+			}
+			out[i] = tlog.Hash(v)
+		}
+		return out, nil
+	})
+}
+
+// checkpoint signs the tree at the end of each transaction (C2SP tlog-checkpoint).
+func (a *Audit) checkpoint(tx *bolt.Tx) error {
+	size := sizeOf(tx)
+	root, err := tlog.TreeHash(size, hashReader(tx))
+	if err != nil {
+		return err
+	}
+	signed, err := note.Sign(&note.Note{Text: checkpointText(a.origin, size, root)}, a.signer)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(bMeta).Put(kCheckpoint, signed)
+}
+
+// account keeps the balance of grants.
+func (a *Audit) account(n newEntry, seq int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.size = max(a.size, seq+1)
+	if n.opens != (consent.Hash{}) {
+		a.open[n.opens] = time.Now()
+	}
+	delete(a.open, n.closes)
+}
+
+// openGrants lists the grants without an end, and when this process saw them
+// granted; the zero time for those from before.
+func (a *Audit) openGrants() map[consent.Hash]time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := make(map[consent.Hash]time.Time, len(a.open))
+	for h, at := range a.open {
+		out[h] = at
+	}
+	return out
+}
+
+// Size is the number of entries.
+func (a *Audit) Size() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.size
+}
+
+// Checkpoint returns the latest signed checkpoint; nil before the first entry.
+func (a *Audit) Checkpoint() (signed []byte, err error) {
+	err = a.db.View(func(tx *bolt.Tx) error {
+		signed = append(signed, tx.Bucket(bMeta).Get(kCheckpoint)...)
+		return nil
+	})
+	return signed, err
+}
+
+func (a *Audit) closeDB() error {
+	a.committer.close()
+	return a.db.Close()
+}

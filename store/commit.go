@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// errClosed is the answer after Close.
+var errClosed = errors.New("the store is closed")
+
+// maxGroup bounds how many writes share one transaction.
+const maxGroup = 512
+
+// committer writes to a bbolt database in groups: what waits while a
+// transaction syncs goes into the next one together. A lone write waits for
+// nobody. bbolt's own Batch makes a lone write wait, and may run a function
+// twice.
+type committer struct {
+	db      *bolt.DB
+	queue   chan *write
+	group   func(tx *bolt.Tx) error // runs last in each transaction; may be nil
+	stopped chan struct{}
+	once    sync.Once
+	quit    chan struct{}
+}
+
+// write is one caller's part of a transaction.
+type write struct {
+	do   func(tx *bolt.Tx) error
+	done chan error // of capacity 1: the committer never waits for a caller
+}
+
+func newCommitter(db *bolt.DB, group func(tx *bolt.Tx) error) *committer {
+	c := &committer{db: db, queue: make(chan *write, maxGroup), group: group,
+		stopped: make(chan struct{}), quit: make(chan struct{})}
+	go c.run()
+	return c
+}
+
+// commit runs do in a transaction and returns when it is on stable storage, or
+// with ctx's error; it may then still become durable.
+func (c *committer) commit(ctx context.Context, do func(tx *bolt.Tx) error) error {
+	w := &write{do, make(chan error, 1)}
+	select {
+	case c.queue <- w:
+	case <-c.quit:
+		return errClosed
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the disk: %w", ctx.Err())
+	}
+	select {
+	case err := <-w.done:
+		return err
+	case <-c.stopped:
+		select {
+		case err := <-w.done:
+			return err
+		default:
+			return errClosed
+		}
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the disk: %w", ctx.Err())
+	}
+}
+
+// close lets what is queued finish and ends the goroutine.
+func (c *committer) close() {
+	c.once.Do(func() { close(c.quit) })
+	<-c.stopped
+}
+
+func (c *committer) run() {
+	defer close(c.stopped)
+	for {
+		select {
+		case w := <-c.queue:
+			c.flush(c.gather(w))
+		case <-c.quit:
+			for {
+				select {
+				case w := <-c.queue:
+					c.flush(c.gather(w))
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// gather takes what waits, without waiting for more.
+func (c *committer) gather(first *write) []*write {
+	group := []*write{first}
+	for len(group) < maxGroup {
+		select {
+		case w := <-c.queue:
+			group = append(group, w)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// flush commits a group; if that fails each is tried alone, so that one bad
+// write, or one too many for the disk, doesn't fail the others.
+func (c *committer) flush(group []*write) {
+	err := c.update(group)
+	if err == nil || len(group) == 1 {
+		for _, w := range group {
+			w.done <- err
+		}
+		return
+	}
+	for _, w := range group {
+		w.done <- c.update([]*write{w})
+	}
+}
+
+func (c *committer) update(group []*write) error {
+	return c.db.Update(func(tx *bolt.Tx) error {
+		for _, w := range group {
+			if err := w.do(tx); err != nil {
+				return err
+			}
+		}
+		if c.group != nil {
+			return c.group(tx)
+		}
+		return nil
+	})
+}

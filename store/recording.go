@@ -1,0 +1,203 @@
+package store
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"consentgate/consent"
+	"consentgate/internal/durable"
+)
+
+const (
+	// fullBuffer is how much may wait for the disk: four seconds of a call.
+	// Then the writer waits, and its tap's queue fills and drops.
+	fullBuffer = 64 << 10
+	// frameContent is how much of it one frame takes at most.
+	frameContent = 32 << 10
+)
+
+// Recording is one being written. It is made for a grant by Store.Create and
+// used by one goroutine, until Seal.
+type Recording struct {
+	store *Store
+	id    string
+	row   row
+	start time.Time
+	file  *os.File
+	path  string
+
+	mu     sync.Mutex // guards buf and failed; never held for I/O
+	room   *sync.Cond // there is room in buf again
+	buf    []byte
+	failed error
+	good   progress // what the file holds
+
+	// disk serialises the use of file and frames: the one thing it guards is
+	// I/O, so that the store's flusher and Seal don't write at once.
+	disk   sync.Mutex
+	frames *sealer
+	dirty  bool
+	spare  []byte
+	last   time.Duration
+}
+
+// progress is how far a file has come.
+type progress struct {
+	frames uint64
+	hash   [sha256.Size]byte
+	bytes  int64
+}
+
+// ID is the recording's name. It says nothing about the call.
+func (r *Recording) ID() string { return r.id }
+
+// since is a time within the recording.
+func (r *Recording) since(t time.Time) time.Duration { return max(t.Sub(r.start), 0) }
+
+// Format notes what a payload type of a party means.
+func (r *Recording) Format(p consent.Party, pt uint8, encoding string, clockRate int) error {
+	return r.add(content{kind: recFormat, party: p, pt: pt, clockRate: clockRate, text: encoding})
+}
+
+// WriteRTP keeps a packet. It reaches the disk within half a second.
+func (r *Recording) WriteRTP(p consent.Party, at time.Time, packet []byte) error {
+	return r.add(content{kind: recRTP, party: p, at: r.since(at), data: packet})
+}
+
+// Gap notes a span without packets, and why.
+func (r *Recording) Gap(p consent.Party, cause string, from, to time.Time) error {
+	return r.add(content{kind: recGap, party: p, text: cause, at: r.since(from), to: r.since(to)})
+}
+
+func (r *Recording) add(c content) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.buf) >= fullBuffer && r.failed == nil {
+		r.room.Wait()
+	}
+	if r.failed != nil {
+		return r.failed
+	}
+	r.buf = appendRecord(r.buf, c)
+	r.last = max(r.last, c.at, c.to)
+	return nil
+}
+
+// flush writes what has been added since, as frames.
+func (r *Recording) flush() error {
+	r.disk.Lock()
+	defer r.disk.Unlock()
+	return r.flushLocked()
+}
+
+func (r *Recording) flushLocked() error {
+	r.mu.Lock()
+	r.buf, r.spare = r.spare[:0], r.buf
+	err := r.failed
+	r.room.Broadcast()
+	r.mu.Unlock()
+	plain := r.spare
+	for len(plain) > 0 && err == nil {
+		n := cutAt(plain, frameContent)
+		err = r.writeFrame(plain[:n], flagData)
+		plain = plain[n:]
+	}
+	return r.note(err)
+}
+
+// cutAt finds how many bytes of whole records fit into limit; at least one does.
+func cutAt(b []byte, limit int) int {
+	if len(b) <= limit {
+		return len(b)
+	}
+	d := decoder{b: b}
+	n := 0
+	for {
+		if _, ok := d.next(); !ok {
+			return len(b)
+		}
+		used := len(b) - len(d.b)
+		if used > limit && n > 0 {
+			return n
+		}
+		n = used
+	}
+}
+
+func (r *Recording) writeFrame(plain []byte, flag byte) error {
+	frame := r.frames.frame(plain, flag)
+	if _, err := r.file.Write(frame); err != nil {
+		return fmt.Errorf("writing a recording: %w", err)
+	}
+	r.dirty = true
+	r.mu.Lock()
+	r.good = progress{frames: r.frames.count, hash: r.frames.hash, bytes: r.good.bytes + int64(len(frame))}
+	r.mu.Unlock()
+	return nil
+}
+
+// note keeps the first error: a recording that failed once isn't written again.
+func (r *Recording) note(err error) error {
+	if err == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed == nil {
+		r.failed = err
+	}
+	r.room.Broadcast()
+	return r.failed
+}
+
+// sync makes what was flushed durable.
+func (r *Recording) sync() error {
+	r.disk.Lock()
+	defer r.disk.Unlock()
+	if !r.dirty {
+		return nil
+	}
+	r.dirty = false
+	if err := datasync(r.file); err != nil {
+		// A failed fsync may have lost the pages: nothing later makes them good.
+		return r.note(fmt.Errorf("syncing a recording: %w", err))
+	}
+	return nil
+}
+
+// Seal ends the recording: final frame, sync, its name, and its entry in the
+// log. A recording that failed is closed with what was written. It is called
+// once, and no other method after it.
+func (r *Recording) Seal(at time.Time, reason string) error {
+	s := r.store
+	s.drop(r)
+	err := r.finish(at, reason)
+	if err != nil {
+		s.log.Error("a recording ends incomplete", "recording", r.id, "error", err)
+		reason = "incomplete: " + err.Error()
+	}
+	end := r.last
+	if err == nil {
+		end = max(end, r.since(at))
+	}
+	return errors.Join(err, s.sealed(r.id, &r.row, ending{progress: r.good, length: end, reason: reason, truncated: err != nil}))
+}
+
+func (r *Recording) finish(at time.Time, reason string) error {
+	r.disk.Lock()
+	defer r.disk.Unlock()
+	err := r.flushLocked()
+	if err == nil {
+		err = r.writeFrame(appendRecord(nil, content{kind: recEnd, at: r.since(at), text: reason}), flagFinal)
+	}
+	if err == nil {
+		err = r.file.Sync()
+	} else if cut := r.file.Truncate(r.good.bytes); cut != nil { // half a frame would follow the last good one
+		err = errors.Join(err, cut)
+	}
+	return errors.Join(err, r.file.Close(), durable.Rename(r.path, sealedPath(r.path)))
+}

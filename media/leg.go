@@ -33,8 +33,9 @@ type Leg struct {
 	out   stream                // towards this leg's peer
 	keys  keypad                // of the RTP reader
 
-	playing sync.Mutex // serialises Play, Notice and Stop
-	player  *player
+	playing  sync.Mutex // serialises Play, Notice and Stop
+	player   *player
+	speaking atomic.Bool // a prompt plays, so the other party isn't heard
 }
 
 // Addr is our RTP address on this side; RTCP is the next port.
@@ -119,6 +120,10 @@ func (l *Leg) forward(data []byte, at time.Time) {
 	p := l.place.Load()
 	if p == nil || !p.RTP.IsValid() {
 		l.relay.drop(dropHeld)
+		return
+	}
+	if l.speaking.Load() {
+		l.relay.drop(dropGated)
 		return
 	}
 	if !l.out.pass(data, at) {

@@ -72,7 +72,12 @@ func (l *Leg) stop() {
 func (l *Leg) start(pcm []int16, then bool, done func(Played)) {
 	p := &player{leg: l, audio: pcm, then: then, quit: make(chan struct{})}
 	l.player = p
-	p.ended.Go(func() { done(p.run()) })
+	l.speaking.Store(true)
+	p.ended.Go(func() {
+		played := p.run()
+		l.speaking.Store(false)
+		done(played)
+	})
 }
 
 func (p *player) run() Played {

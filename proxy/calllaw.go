@@ -190,6 +190,9 @@ func (c *call) doRecord(a consent.Act) {
 	case consent.Append:
 		c.count(a.Record)
 		c.law.scribe.append(a.Record)
+		if a.Record.Kind == consent.Withdrawn && a.Record.Party != nil {
+			c.confirm(*a.Record.Party)
+		}
 	case consent.Create:
 		c.law.outstanding++
 		c.law.scribe.create(a.Grant)
@@ -275,6 +278,13 @@ func (c *call) count(r *consent.Record) {
 		}
 	}
 	c.gate.metrics.consent.WithLabelValues(r.Call.Trunk, string(r.Kind)).Inc()
+}
+
+// confirm tells a party that the recording has stopped.
+func (c *call) confirm(p consent.Party) {
+	if a := c.gate.cfg.Prompts.Stopped(c.policy.Language); a != nil && c.legOf(p).hears() {
+		c.media.relay.Leg(p).Play(a, func(media.Played) {})
+	}
 }
 
 func (c *call) tapDo(f func(*media.Tap)) {

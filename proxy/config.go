@@ -66,4 +66,6 @@ type Prompts interface {
 	Consent(policy *consent.Policy) *media.Audio
 	// Notice asks the party that waits to hold the line; nil plays silence.
 	Notice(language string) *media.Audio
+	// Stopped tells a party that its withdrawal took effect; nil plays nothing.
+	Stopped(language string) *media.Audio
 }

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"consentgate/consent"
+	"consentgate/media"
+	"consentgate/media/prompt"
+	"consentgate/proxy"
+	"consentgate/store"
+)
+
+// App is the whole gate. Its parts are opened in order and closed in reverse.
+type App struct {
+	cfg    *Config
+	log    *slog.Logger
+	store  *store.Store // nil where it couldn't be opened: calls go on, unrecorded
+	engine *media.Engine
+	gate   *proxy.Gate
+	ops    *opsServer
+}
+
+// sealTime bounds how long the last recordings may take to be sealed.
+const sealTime = 15 * time.Second
+
+// NewApp opens everything and binds every socket; nothing is served before Start.
+func NewApp(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a := &App{cfg: cfg, log: log}
+	pool, err := media.NewPool(media.PoolConfig{Min: cfg.Media.MinPort, Max: cfg.Media.MaxPort})
+	if err != nil {
+		return nil, err
+	}
+	a.engine = media.NewEngine(media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: log})
+	a.openStore(reg)
+	if a.gate, err = proxy.New(a.gateConfig(ctx, reg)); err != nil {
+		return nil, errors.Join(err, a.closeStore())
+	}
+	if a.ops, err = newOpsServer(cfg.Ops, reg, a.gate.Ready, log); err != nil {
+		return nil, errors.Join(err, a.gate.Shutdown(ctx), a.closeStore())
+	}
+	return a, nil
+}
+
+// openStore opens the store, or goes on without: a broken disk must not take
+// the trunk down (law 2), and without a log nothing is recorded (law 1).
+func (a *App) openStore(reg prometheus.Registerer) {
+	possible := promauto.With(reg).NewGauge(prometheus.GaugeOpts{Name: "consentgate_recording_possible",
+		Help: "1 if the data directory is open. At 0 calls go on and nothing is recorded."})
+	s, err := store.Open(store.Options{Dir: a.cfg.DataDir, RootFile: a.cfg.RootKey, Node: a.cfg.Node, Log: a.log, Registerer: reg})
+	if err != nil {
+		a.log.Error("the data directory can't be opened: calls go on and nothing is recorded", "error", err)
+		return
+	}
+	possible.Set(1)
+	a.store = s
+}
+
+func (a *App) gateConfig(ctx context.Context, reg prometheus.Registerer) proxy.Config {
+	c := proxy.Config{Node: a.cfg.Node, Controller: a.cfg.Controller, Policies: a.cfg.Policies,
+		Playable: a.cfg.Media.Codecs == "playable", Media: a.engine, Log: a.log, Registerer: reg,
+		Recorder: recorder{a.store}, Prompts: a.loadPrompts(ctx)}
+	if a.store != nil {
+		c.Ledger = a.store.Audit()
+	}
+	for _, t := range a.cfg.Trunks {
+		c.Trunks = append(c.Trunks, proxy.Trunk{Name: t.Name, PBX: side(t.PBX), Carrier: side(t.Carrier), OptionsPing: t.OptionsPing})
+	}
+	return c
+}
+
+func side(s SideConfig) proxy.Side {
+	return proxy.Side{Listen: s.Listen, Peers: s.Peers, AcceptFrom: s.AcceptFrom, Advertise: s.Advertise, Media: s.MediaAddress}
+}
+
+// prompts are loaded before the first call, so that none waits for a program.
+type prompts struct {
+	*prompt.Library
+	byPolicy map[string]*media.Audio
+	notices  map[string][2]*media.Audio
+}
+
+func (a *App) loadPrompts(ctx context.Context) prompts {
+	p := prompts{&prompt.Library{TTS: a.cfg.TTS, CacheDir: filepath.Join(a.cfg.DataDir, "prompts")},
+		map[string]*media.Audio{}, map[string][2]*media.Audio{}}
+	for _, pol := range a.cfg.Policies {
+		if pol.Action != consent.Ask {
+			continue
+		}
+		audio, err := p.Load(ctx, pol, a.cfg.Controller)
+		if err != nil {
+			a.log.Error("a policy has no prompt: its calls go on and aren't recorded", "policy", pol.Name, "error", err)
+			continue
+		}
+		p.byPolicy[pol.Name] = audio
+		p.notices[pol.Language] = [2]*media.Audio{p.Library.Notice(pol.Language), p.Library.Stopped(pol.Language)}
+	}
+	return p
+}
+
+// Consent, Notice and Stopped are proxy.Prompts.
+func (p prompts) Consent(pol *consent.Policy) *media.Audio { return p.byPolicy[pol.Name] }
+
+func (p prompts) Notice(language string) *media.Audio { return p.notices[language][0] }
+
+func (p prompts) Stopped(language string) *media.Audio { return p.notices[language][1] }
+
+// recorder is the store as the proxy knows it.
+type recorder struct{ store *store.Store }
+
+var errNoStore = errors.New("the data directory isn't open")
+
+func (r recorder) Create(ctx context.Context, g consent.Grant) (media.Sink, error) {
+	if r.store == nil {
+		return nil, errNoStore
+	}
+	return r.store.Create(ctx, g)
+}
+
+func (r recorder) Erase(ctx context.Context, grant consent.Hash, reason string) error {
+	if r.store == nil {
+		return errNoStore
+	}
+	return r.store.Erase(ctx, grant, reason)
+}
+
+// Start begins to take calls.
+func (a *App) Start() {
+	a.ops.start()
+	a.gate.Start()
+}
+
+// Stop takes no new calls, gives those there are the configured time, seals the
+// recordings and closes everything.
+func (a *App) Stop() error {
+	a.log.Info("stopping: no new calls")
+	grace, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownGrace)
+	defer cancel()
+	err := a.gate.Shutdown(grace)
+	seal, cancel := context.WithTimeout(context.Background(), sealTime)
+	defer cancel()
+	return errors.Join(err, a.engine.Wait(seal), a.closeStore(), a.ops.stop())
+}
+
+func (a *App) closeStore() error {
+	if a.store == nil {
+		return nil
+	}
+	return a.store.Close()
+}
+
+// opsAddr is where metrics are served; for tests that let the system choose.
+func (a *App) opsAddr() net.Addr { return a.ops.listener.Addr() }
+

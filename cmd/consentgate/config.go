@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"consentgate/consent"
+	"consentgate/store"
+)
+
+// maxConfig bounds a configuration file, in bytes.
+const maxConfig = 1 << 20
+
+// Config is a configuration file, parsed: what is left to check is only whether
+// the machine can do it. config.example.yaml explains every key.
+type Config struct {
+	DataDir       string
+	RootKey       string
+	Node          string
+	Controller    consent.Controller
+	Trunks        []TrunkConfig
+	Media         MediaConfig
+	TTS           string // command line that renders prompts; "" is none
+	Purposes      map[string]consent.Purpose
+	Policies      consent.Policies
+	ShutdownGrace time.Duration
+	Ops           string // host:port
+	Console       ConsoleConfig
+	Log           LogConfig
+	Hash          [sha256.Size]byte // of the file, for the audit log
+}
+
+// TrunkConfig is a PBX and the carrier it has a trunk to.
+type TrunkConfig struct {
+	Name         string
+	PBX, Carrier SideConfig
+	OptionsPing  time.Duration
+}
+
+// SideConfig is how the gate talks to one of the two.
+type SideConfig struct {
+	Listen       []netip.AddrPort
+	Peers        []netip.AddrPort
+	AcceptFrom   []netip.Prefix
+	Advertise    string
+	MediaAddress netip.Addr
+}
+
+// MediaConfig is what RTP may use.
+type MediaConfig struct {
+	MinPort, MaxPort uint16
+	Codecs           string // playable or any
+}
+
+// ConsoleConfig is for the people's side.
+type ConsoleConfig struct {
+	Listen    string
+	Cert, Key string
+	Users     []UserConfig
+}
+
+// UserConfig is somebody who may log in.
+type UserConfig struct{ Name, Role, Password, TokenSHA256 string }
+
+// LogConfig says what is logged, and how.
+type LogConfig struct {
+	Level  slog.Level
+	Format string
+}
+
+// Default is what applies where the file says nothing.
+func Default() Config {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "gate"
+	}
+	return Config{
+		DataDir:       "./data",
+		Node:          host,
+		Media:         MediaConfig{MinPort: 20000, MaxPort: 29999, Codecs: "playable"},
+		TTS:           defaultTTS,
+		Purposes:      map[string]consent.Purpose{},
+		ShutdownGrace: 30 * time.Second,
+		Ops:           "127.0.0.1:9090",
+		Console:       ConsoleConfig{Listen: "127.0.0.1:8080"},
+		Log:           LogConfig{Level: slog.LevelInfo, Format: "text"},
+	}
+}
+
+// defaultTTS is espeak-ng, which Debian has; without it the committed prompts
+// can be played and others can't be made.
+const defaultTTS = "espeak-ng -v {language} -s 150 -w {out} {text}"
+
+func defaultPolicy() consent.Policy {
+	return consent.Policy{Direction: consent.Any, Action: consent.Ask, Parties: []consent.Party{consent.Remote},
+		When: "answer", Language: "en", Accept: '1', Decline: '2', Timeout: 8 * time.Second, Attempts: 2,
+		OnRefusal: consent.Connect, Withdraw: "*9", OnWithdrawal: consent.Keep, Pause: "*7", Resume: "*8"}
+}
+
+// LoadConfig reads a file and finds every problem with it. The Config may be
+// used only if the problems are sound.
+func LoadConfig(path string) (*Config, Problems) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, Problems{{File: path, Line: 1, Text: err.Error()}}
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, Problems{{File: path, Line: 1, Text: err.Error()}}
+	}
+	return ParseConfig(path, text)
+}
+
+// ParseConfig is LoadConfig of bytes; file is for the messages.
+func ParseConfig(file string, text []byte) (*Config, Problems) {
+	r := &reader{file: file}
+	if len(text) > maxConfig {
+		r.errorf(nil, "file", "is larger than %d bytes", maxConfig)
+		return nil, r.problems
+	}
+	var doc yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(&doc); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the file is empty")
+		}
+		r.problems = append(r.problems, Problem{file, yamlLine(err), false, err.Error()})
+		return nil, r.problems
+	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		r.errorf(&doc, "file", "holds more than one YAML document")
+	}
+	c := Default()
+	c.Hash = sha256.Sum256(text)
+	p := &parser{reader: r, config: &c}
+	p.parse(doc.Content[0])
+	if c.RootKey == "" {
+		c.RootKey = store.DefaultRootFile(c.DataDir)
+	}
+	return &c, r.sorted()
+}
+
+// yamlLine finds the line in the YAML library's message.
+func yamlLine(err error) int {
+	line := 1
+	if _, scanErr := fmt.Sscanf(err.Error(), "yaml: line %d:", &line); scanErr != nil {
+		return 1
+	}
+	return line
+}

@@ -1,0 +1,138 @@
+// Command consentgate stands between a PBX and a carrier and records calls only
+// after their parties said yes.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+)
+
+// Exit codes, part of the operator's interface.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitUsage = 2
+)
+
+const usage = `consentgate records calls on a SIP trunk only after an explicit yes.
+
+usage:
+  consentgate serve  --config FILE
+  consentgate check  --config FILE                          every error of a configuration at once
+  consentgate demo   [--keep]                               three calls on this machine: one yes, one no, one silent
+  consentgate verify --config FILE | --export FILE [--checkpoint FILE] [--vkey FILE]
+  consentgate export --config FILE                          the audit log as JSON lines, for verify --export
+  consentgate passwd                                        hash of a password read from stdin, for the configuration
+  consentgate version
+`
+
+// command is one of the subcommands. It returns the exit code.
+type command func(ctx context.Context, args []string, out, errs io.Writer) int
+
+var commands = map[string]command{
+	"serve":   serveCommand,
+	"check":   checkCommand,
+	"demo":    demoCommand,
+	"verify":  verifyCommand,
+	"export":  exportCommand,
+	"passwd":  passwdCommand,
+	"version": versionCommand,
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, out, errs io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(errs, usage)
+		return exitUsage
+	}
+	if c := commands[args[0]]; c != nil {
+		return c(ctx, args[1:], out, errs)
+	}
+	if args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		fmt.Fprint(out, usage)
+		return exitOK
+	}
+	fmt.Fprintf(errs, "consentgate: there is no command %q\n\n%s", args[0], usage)
+	return exitUsage
+}
+
+// flags makes a subcommand's flag set; parse it with parseFlags.
+func flags(name string, errs io.Writer) *flag.FlagSet {
+	f := flag.NewFlagSet("consentgate "+name, flag.ContinueOnError)
+	f.SetOutput(errs)
+	return f
+}
+
+// parseFlags is false where the arguments are wrong; what is wrong has been said.
+func parseFlags(f *flag.FlagSet, args []string, errs io.Writer) bool {
+	if f.Parse(args) != nil {
+		return false
+	}
+	if f.NArg() > 0 {
+		fmt.Fprintf(errs, "%s: %q isn't expected\n", f.Name(), f.Arg(0))
+		return false
+	}
+	return true
+}
+
+// fail says what went wrong and gives the exit code for it.
+func fail(errs io.Writer, err error) int {
+	fmt.Fprintln(errs, "consentgate:", err)
+	return exitFail
+}
+
+// loadFor reads the configuration that a subcommand names. ok is false where
+// the command can't go on; code is its exit code then.
+func loadFor(path string, errs io.Writer) (c *Config, code int, ok bool) {
+	if path == "" {
+		fmt.Fprintln(errs, "consentgate: --config FILE is missing")
+		return nil, exitUsage, false
+	}
+	c, problems := LoadConfig(path)
+	fmt.Fprint(errs, problems)
+	if !problems.Sound() {
+		return nil, exitFail, false
+	}
+	return c, exitOK, true
+}
+
+func checkCommand(_ context.Context, args []string, out, errs io.Writer) int {
+	f := flags("check", errs)
+	path := f.String("config", "", "the configuration `file`")
+	if !parseFlags(f, args, errs) {
+		return exitUsage
+	}
+	c, code, ok := loadFor(*path, errs)
+	if ok {
+		fmt.Fprintf(out, "%s is sound: %d trunks, %d policies\n", *path, len(c.Trunks), len(c.Policies))
+	}
+	return code
+}
+
+func versionCommand(_ context.Context, _ []string, out, _ io.Writer) int {
+	version, revision := "development", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" && info.Main.Version != "(devel)" {
+			version = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value
+			}
+		}
+	}
+	fmt.Fprintf(out, "consentgate %s%s\n", version, revision)
+	return exitOK
+}

@@ -1,0 +1,378 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"consentgate/consent"
+)
+
+// parser fills a Config from the tree.
+type parser struct {
+	*reader
+	config   *Config
+	purposes map[string]*yaml.Node
+	policies *yaml.Node
+}
+
+func (p *parser) parse(root *yaml.Node) {
+	c := p.config
+	var trunks *yaml.Node
+	p.mapping(root, "", fields{
+		"data_dir": parsed(p.reader, &c.DataDir, notEmpty),
+		"root_key": p.text(&c.RootKey),
+		"node":     parsed(p.reader, &c.Node, notEmpty),
+		"controller": func(n *yaml.Node, path string) {
+			p.mapping(n, path, fields{"name": parsed(p.reader, &c.Controller.Name, notEmpty), "contact": p.text(&c.Controller.Contact)})
+		},
+		"trunks":         func(n *yaml.Node, _ string) { trunks = n },
+		"media":          p.media,
+		"prompts":        func(n *yaml.Node, path string) { p.mapping(n, path, fields{"tts": p.text(&c.TTS)}) },
+		"purposes":       p.readPurposes,
+		"policies":       func(n *yaml.Node, _ string) { p.policies = n }, // they name purposes, which may come later
+		"shutdown_grace": parsed(p.reader, &c.ShutdownGrace, between(0, 24*time.Hour, parseDuration)),
+		"ops": func(n *yaml.Node, path string) {
+			p.mapping(n, path, fields{"listen": parsed(p.reader, &c.Ops, hostPort)})
+		},
+		"console": p.console,
+		"log": func(n *yaml.Node, path string) {
+			p.mapping(n, path, fields{"level": parsed(p.reader, &c.Log.Level, logLevel), "format": oneOf(p.reader, &c.Log.Format, "text", "json")})
+		},
+	})
+	if trunks == nil {
+		p.errorf(root, "trunks", "is missing: at least one trunk, with name, pbx and carrier")
+	} else {
+		p.trunks(trunks)
+	}
+	p.readPolicies(root)
+}
+
+func notEmpty(v string) (string, error) {
+	if strings.TrimSpace(v) == "" {
+		return "", errors.New("must not be empty")
+	}
+	return v, nil
+}
+
+func hostPort(v string) (string, error) {
+	if _, err := netip.ParseAddrPort(v); err != nil {
+		if host, port, err2 := net.SplitHostPort(v); err2 != nil || host != "localhost" || port == "" {
+			return "", errors.New("an address and a port, for instance 127.0.0.1:9090")
+		}
+	}
+	return v, nil
+}
+
+func logLevel(v string) (l slog.Level, err error) {
+	if err := l.UnmarshalText([]byte(v)); err != nil {
+		return l, errors.New("allowed: debug, info, warn, error")
+	}
+	return l, nil
+}
+
+func (p *parser) media(n *yaml.Node, path string) {
+	m := &p.config.Media
+	p.mapping(n, path, fields{
+		"codecs": oneOf(p.reader, &m.Codecs, "playable", "any"),
+		"ports": func(n *yaml.Node, path string) {
+			v, ok := p.scalar(n, path)
+			if !ok {
+				return
+			}
+			low, high, _ := strings.Cut(v, "-")
+			lo, err1 := strconv.ParseUint(strings.TrimSpace(low), 10, 16)
+			hi, err2 := strconv.ParseUint(strings.TrimSpace(high), 10, 16)
+			if err1 != nil || err2 != nil || lo < 1024 || hi < lo+7 {
+				p.errorf(n, path, "%s: a range of at least 8 ports above 1023, for instance 20000-29999; a call takes 4", show(n))
+				return
+			}
+			m.MinPort, m.MaxPort = uint16(lo), uint16(hi)
+		},
+	})
+}
+
+func (p *parser) trunks(n *yaml.Node) {
+	names := map[string]bool{}
+	listening := map[netip.AddrPort]string{}
+	p.each(n, "trunks", func(n *yaml.Node, path string) {
+		t := TrunkConfig{OptionsPing: 30 * time.Second}
+		var pbx, carrier *yaml.Node
+		p.mapping(n, path, fields{
+			"name":         parsed(p.reader, &t.Name, notEmpty),
+			"pbx":          func(n *yaml.Node, _ string) { pbx = n },
+			"carrier":      func(n *yaml.Node, _ string) { carrier = n },
+			"options_ping": parsed(p.reader, &t.OptionsPing, between(0, time.Hour, parseDuration)),
+		})
+		if t.Name == "" {
+			p.errorf(n, path+".name", "is missing: it names the trunk in metrics and evidence")
+		} else if names[t.Name] {
+			p.errorf(n, path+".name", "%q is another trunk's name, too", t.Name)
+		}
+		names[t.Name] = true
+		t.PBX = p.side(n, pbx, path+".pbx", listening)
+		t.Carrier = p.side(n, carrier, path+".carrier", listening)
+		p.config.Trunks = append(p.config.Trunks, t)
+	})
+	if len(p.config.Trunks) == 0 && resolve(n).Kind == yaml.SequenceNode {
+		p.errorf(n, "trunks", "is empty: at least one trunk, with name, pbx and carrier")
+	}
+}
+
+func (p *parser) side(trunk, n *yaml.Node, path string, listening map[netip.AddrPort]string) (s SideConfig) {
+	if n == nil {
+		p.errorf(trunk, path, "is missing: listen and peers of that side")
+		return s
+	}
+	srtp := "off"
+	p.mapping(n, path, fields{
+		"listen": func(n *yaml.Node, path string) {
+			p.each(n, path, func(n *yaml.Node, path string) {
+				at := netip.AddrPort{}
+				parsed(p.reader, &at, listenURL)(n, path)
+				if !at.IsValid() {
+					return
+				}
+				if other, ok := listening[at]; ok {
+					p.errorf(n, path, "%s is listened on at %s already", show(n), other)
+				}
+				listening[at] = path
+				s.Listen = append(s.Listen, at)
+			})
+		},
+		"peers": func(n *yaml.Node, path string) {
+			p.each(n, path, func(n *yaml.Node, path string) {
+				var at netip.AddrPort
+				parsed(p.reader, &at, peerURI)(n, path)
+				if at.IsValid() {
+					s.Peers = append(s.Peers, at)
+				}
+			})
+		},
+		"accept_from": func(n *yaml.Node, path string) {
+			p.each(n, path, func(n *yaml.Node, path string) {
+				var c netip.Prefix
+				parsed(p.reader, &c, cidr)(n, path)
+				if c.IsValid() {
+					s.AcceptFrom = append(s.AcceptFrom, c)
+				}
+			})
+		},
+		"advertise":     parsed(p.reader, &s.Advertise, advertised),
+		"media_address": parsed(p.reader, &s.MediaAddress, mediaAddress),
+		"srtp":          parsed(p.reader, &srtp, srtpMode),
+	})
+	if len(s.Listen) == 0 {
+		p.errorf(n, path+".listen", "is missing: for instance [udp://192.0.2.10:5060]")
+	}
+	if len(s.Peers) == 0 {
+		p.errorf(n, path+".peers", "is missing: where calls to this side go, for instance [sip:192.0.2.20:5060]")
+	}
+	if len(s.AcceptFrom) == 0 {
+		for _, peer := range s.Peers {
+			s.AcceptFrom = append(s.AcceptFrom, netip.PrefixFrom(peer.Addr(), peer.Addr().BitLen()))
+		}
+	}
+	if s.Advertise != "" && !strings.Contains(s.Advertise, ":") && len(s.Listen) > 0 {
+		s.Advertise = fmt.Sprintf("%s:%d", s.Advertise, s.Listen[0].Port())
+	}
+	return s
+}
+
+func listenURL(v string) (netip.AddrPort, error) {
+	scheme, rest, ok := strings.Cut(v, "://")
+	switch {
+	case ok && (scheme == "tcp" || scheme == "tls"):
+		return netip.AddrPort{}, fmt.Errorf("%s isn't available in this version; use udp://", scheme)
+	case !ok || scheme != "udp":
+		return netip.AddrPort{}, errors.New("udp://ADDRESS:PORT, for instance udp://192.0.2.10:5060")
+	}
+	at, err := netip.ParseAddrPort(rest)
+	switch {
+	case err != nil:
+		return at, errors.New("udp://ADDRESS:PORT with an IP address, for instance udp://192.0.2.10:5060")
+	case at.Addr().IsUnspecified():
+		return netip.AddrPort{}, errors.New("name the address itself: it goes into Via, Contact and SDP")
+	case !at.Addr().Is4():
+		return netip.AddrPort{}, errors.New("IPv6 isn't available in this version")
+	}
+	return at, nil
+}
+
+// peerURI reads sip:HOST[:PORT] and resolves a name.
+func peerURI(v string) (netip.AddrPort, error) {
+	wrong := errors.New("sip:ADDRESS[:PORT], for instance sip:192.0.2.20:5060")
+	host, ok := strings.CutPrefix(v, "sip:")
+	if !ok || host == "" || strings.ContainsAny(host, "@;?<>") {
+		return netip.AddrPort{}, wrong
+	}
+	port := uint64(5060)
+	if h, portText, found := strings.Cut(host, ":"); found {
+		n, err := strconv.ParseUint(portText, 10, 16)
+		if err != nil || n == 0 {
+			return netip.AddrPort{}, wrong
+		}
+		host, port = h, n
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return netip.AddrPortFrom(a, uint16(port)), nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	as, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
+	if err != nil || len(as) == 0 {
+		return netip.AddrPort{}, fmt.Errorf("the name can't be resolved to an IPv4 address: %v", err)
+	}
+	return netip.AddrPortFrom(as[0].Unmap(), uint16(port)), nil
+}
+
+func cidr(v string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(v); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(v)
+	if err != nil {
+		return p, errors.New("an address or a network, for instance 192.0.2.0/24")
+	}
+	return p.Masked(), nil
+}
+
+func advertised(v string) (string, error) {
+	host, port, found := strings.Cut(v, ":")
+	if _, err := strconv.ParseUint(port, 10, 16); v != "" && (host == "" || found && err != nil || strings.ContainsAny(v, " <>@;,")) {
+		return "", errors.New("HOST or HOST:PORT, as the peers of this side reach us")
+	}
+	return v, nil
+}
+
+func mediaAddress(v string) (netip.Addr, error) {
+	if v == "" {
+		return netip.Addr{}, nil
+	}
+	a, err := netip.ParseAddr(v)
+	if err != nil || !a.Is4() || a.IsUnspecified() {
+		return netip.Addr{}, errors.New("an IPv4 address, as the peers of this side reach us")
+	}
+	return a, nil
+}
+
+func srtpMode(v string) (string, error) {
+	switch v {
+	case "off", "false": // YAML 1.1 readers take a bare off for a boolean
+		return "off", nil
+	case "optional", "required":
+		return "", fmt.Errorf("%s isn't available in this version; allowed: off", v)
+	}
+	return "", errors.New("allowed: off, optional, required")
+}
+
+func (p *parser) readPurposes(n *yaml.Node, path string) {
+	n = resolve(n)
+	p.purposes = map[string]*yaml.Node{}
+	if n.Kind != yaml.MappingNode {
+		p.errorf(n, path, "%s isn't a mapping of purposes by name", show(n))
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		at := join(path, k.Value)
+		if p.purposes[k.Value] != nil {
+			p.errorf(k, at, "is there twice")
+			continue
+		}
+		p.purposes[k.Value] = k
+		purpose := consent.Purpose{Name: k.Value, Text: map[string]string{}}
+		p.mapping(v, at, fields{
+			"text": func(n *yaml.Node, path string) {
+				p.words(n, path, purpose.Text)
+			},
+			"retention": parsed(p.reader, &purpose.Retention, between(time.Hour, 36500*24*time.Hour, parseDuration)),
+		})
+		if purpose.Retention == 0 {
+			p.errorf(k, at+".retention", "is missing: how long recordings for it are kept, for instance 90d (GDPR Art. 5(1)(e))")
+		}
+		if len(purpose.Text) == 0 {
+			p.errorf(k, at+".text", "is missing: the words of the prompt by language, for instance {en: \"staff training\"} (GDPR Art. 13(1)(c))")
+		}
+		p.config.Purposes[k.Value] = purpose
+	}
+}
+
+// words reads language: text pairs.
+func (p *parser) words(n *yaml.Node, path string, to map[string]string) {
+	n = resolve(n)
+	if n.Kind != yaml.MappingNode {
+		p.errorf(n, path, "%s isn't a mapping of language to words", show(n))
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		text := ""
+		parsed(p.reader, &text, notEmpty)(v, join(path, k.Value))
+		if len(k.Value) != 2 || strings.ToLower(k.Value) != k.Value {
+			p.errorf(k, join(path, k.Value), "a language is two small letters, for instance en")
+		}
+		to[k.Value] = text
+	}
+}
+
+func (p *parser) console(n *yaml.Node, path string) {
+	c := &p.config.Console
+	p.mapping(n, path, fields{
+		"listen": parsed(p.reader, &c.Listen, hostPort),
+		"tls": func(n *yaml.Node, path string) {
+			p.mapping(n, path, fields{"cert": p.text(&c.Cert), "key": p.text(&c.Key)})
+		},
+		"users": func(n *yaml.Node, path string) {
+			names := map[string]bool{}
+			p.each(n, path, func(n *yaml.Node, path string) { p.user(n, path, names) })
+		},
+	})
+	if (c.Cert == "") != (c.Key == "") {
+		p.errorf(n, path+".tls", "cert and key belong together")
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if a, aerr := netip.ParseAddr(host); err == nil && (aerr != nil && host != "localhost" || aerr == nil && !a.IsLoopback()) && c.Cert == "" {
+		p.errorf(n, path+".tls", "is required when listen isn't a loopback address (GDPR Art. 32)")
+	}
+}
+
+func (p *parser) user(n *yaml.Node, path string, names map[string]bool) {
+	var u UserConfig
+	p.mapping(n, path, fields{
+		"name":     parsed(p.reader, &u.Name, notEmpty),
+		"role":     oneOf(p.reader, &u.Role, "operator", "agent-lead", "officer", "auditor"),
+		"password": parsed(p.reader, &u.Password, passwordHash),
+		"token_sha256": parsed(p.reader, &u.TokenSHA256, func(v string) (string, error) {
+			if v != "" && (len(v) != 64 || strings.Trim(v, "0123456789abcdef") != "") {
+				return "", errors.New("the SHA-256 of the token, as 64 small hexadecimal digits")
+			}
+			return v, nil
+		}),
+	})
+	switch {
+	case u.Name == "" || u.Role == "":
+		p.errorf(n, path, "a user needs name and role")
+	case names[u.Name]:
+		p.errorf(n, path+".name", "%q is another user's name, too", u.Name)
+	case u.Password == "" && u.TokenSHA256 == "":
+		p.errorf(n, path, "a user needs password or token_sha256")
+	}
+	names[u.Name] = true
+	p.config.Console.Users = append(p.config.Console.Users, u)
+}
+
+func passwordHash(v string) (string, error) {
+	if v != "" && !strings.HasPrefix(v, "$argon2id$") {
+		return "", errors.New("a hash made by 'consentgate passwd', never the password itself")
+	}
+	return v, nil
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+)
+
+func serveCommand(ctx context.Context, args []string, _, errs io.Writer) int {
+	f := flags("serve", errs)
+	path := f.String("config", "", "the configuration `file`")
+	if !parseFlags(f, args, errs) {
+		return exitUsage
+	}
+	c, code, ok := loadFor(*path, errs)
+	if !ok {
+		return code
+	}
+	log := newLogger(c.Log, errs)
+	app, err := NewApp(ctx, c, log)
+	if err != nil {
+		return fail(errs, err)
+	}
+	app.Start()
+	log.Info("serving", "node", c.Node, "trunks", len(c.Trunks), "ops", app.opsAddr().String())
+	<-ctx.Done()
+	if err := app.Stop(); err != nil {
+		return fail(errs, err)
+	}
+	log.Info("stopped")
+	return exitOK
+}
+
+func newLogger(c LogConfig, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -130,6 +131,17 @@ func (g *Gate) Start() {
 		}
 	}
 	g.startPings()
+}
+
+// Addr is where a side of a trunk is listened to first; the zero AddrPort if
+// there is no such trunk. With port 0 configured the system has chosen one.
+func (g *Gate) Addr(trunk string, party consent.Party) netip.AddrPort {
+	for _, s := range g.sides {
+		if s.trunk.Name == trunk && s.party == party {
+			return s.endpoints[0].conn.LocalAddr().(*net.UDPAddr).AddrPort()
+		}
+	}
+	return netip.AddrPort{}
 }
 
 // Ready reports whether new calls are taken.

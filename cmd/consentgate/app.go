@@ -161,4 +161,3 @@ func (a *App) closeStore() error {
 
 // opsAddr is where metrics are served; for tests that let the system choose.
 func (a *App) opsAddr() net.Addr { return a.ops.listener.Addr() }
-

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -39,12 +38,12 @@ var (
 // Audit is the log. Everything in it is on stable storage before the call that
 // wrote it returns.
 type Audit struct {
-	db     *bolt.DB
-	keys   *keyring
-	signer note.Signer
-	origin string
+	db      *bolt.DB
+	keys    *keyring
+	signer  note.Signer
+	metrics *metrics
+	origin  string
 	*committer
-	appendSeconds prometheus.Histogram
 
 	mu   sync.Mutex // guards the rest
 	open map[consent.Hash]time.Time
@@ -57,17 +56,23 @@ var _ consent.Ledger = (*Audit)(nil)
 // are verified with.
 const VerifierFile = "log.vkey"
 
-func openAudit(dir string, keys *keyring, seconds prometheus.Histogram) (*Audit, error) {
+const (
+	auditFile   = "audit.db"
+	keysFile    = "keys.db"
+	auditBucket = "audit/" // and the month: the key bucket of that month's payloads
+)
+
+func openAudit(dir string, keys *keyring, m *metrics) (*Audit, error) {
 	signer, err := logKey(dir, keys)
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, "audit.db")
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 2 * time.Second})
+	path := filepath.Join(dir, auditFile)
+	db, err := openDB(path)
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
+		return nil, err
 	}
-	a := &Audit{db: db, keys: keys, signer: signer, origin: signer.Name(), appendSeconds: seconds, open: map[consent.Hash]time.Time{}}
+	a := &Audit{db: db, keys: keys, signer: signer, origin: signer.Name(), metrics: m, open: map[consent.Hash]time.Time{}}
 	if err := db.Update(a.prepare); err != nil {
 		return nil, errors.Join(fmt.Errorf("preparing %s: %w", path, err), db.Close())
 	}
@@ -131,7 +136,11 @@ func logKey(dir string, keys *keyring) (note.Signer, error) {
 		return nil, errors.New("the log's signing key isn't readable")
 	}
 	path := filepath.Join(dir, VerifierFile)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+	published, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("reading the log's verifier key: %w", err)
+	}
+	if string(published) != vkey+"\n" { // missing, or somebody put another there
 		if err := durable.WriteFile(path, []byte(vkey+"\n"), 0o644); err != nil {
 			return nil, err
 		}
@@ -153,41 +162,59 @@ func (a *Audit) Append(ctx context.Context, r consent.Record) (uint64, error) {
 }
 
 // newEntry is one to write. opens and closes name a grant whose account it
-// opens or ends.
+// opens or ends. An end is left out where the grant has one already: a write
+// that was given up may have become durable after all, and is tried again.
 type newEntry struct {
 	kind          string
 	payload       []byte
 	opens, closes consent.Hash
+	end           bool
 }
 
-func (a *Audit) appendJSON(ctx context.Context, kind string, v any, closes consent.Hash) error {
+// noEntry is the index of an entry that was left out.
+const noEntry = -1
+
+func (a *Audit) appendJSON(ctx context.Context, kind string, v any) error {
 	payload, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	_, err = a.append(ctx, newEntry{kind: kind, payload: payload, closes: closes})
+	_, err = a.append(ctx, newEntry{kind: kind, payload: payload})
 	return err
 }
 
-func (a *Audit) append(ctx context.Context, n newEntry) (seq int64, err error) {
+// appendEnd logs a grant's end, unless it has one: then its index is noEntry.
+func (a *Audit) appendEnd(ctx context.Context, kind string, v any, grant consent.Hash) (int64, error) {
+	payload, err := json.Marshal(v)
+	if err != nil {
+		return 0, err
+	}
+	return a.append(ctx, newEntry{kind: kind, payload: payload, closes: grant, end: true})
+}
+
+func (a *Audit) append(ctx context.Context, n newEntry) (int64, error) {
 	start := time.Now()
 	month := start.UTC().Format("2006-01")
-	kek, err := a.keys.bucket("audit/" + month)
+	kek, err := a.keys.bucket(ctx, auditBucket+month)
 	if err != nil {
 		return 0, fmt.Errorf("the audit log's key: %w", err)
 	}
 	salt, commitment := commitTo(n.payload)
-	err = a.commit(ctx, func(tx *bolt.Tx) error {
+	var seq int64 // written by the committer; read here only after it answered
+	err = a.commitThen(ctx, func(tx *bolt.Tx) error {
+		seq = noEntry
+		if n.end && tx.Bucket(bOpen).Get(n.closes[:]) == nil {
+			return nil
+		}
 		seq = sizeOf(tx)
 		l := leaf{Seq: seq, At: time.Now().UTC().Truncate(time.Millisecond), Type: n.kind, Commitment: commitment}
 		sealed := seal(kek, asEntry, string(l.text()), append(salt[:saltSize:saltSize], n.payload...))
 		return a.put(tx, l, append([]byte(month+"\x00"), sealed...), n)
-	})
+	}, func() { a.account(n, seq) })
 	if err != nil {
 		return 0, fmt.Errorf("appending to the audit log: %w", err)
 	}
-	a.appendSeconds.Observe(time.Since(start).Seconds())
-	a.account(n, seq)
+	a.metrics.appendSeconds.Observe(time.Since(start).Seconds())
 	return seq, nil
 }
 
@@ -246,13 +273,16 @@ func (a *Audit) checkpoint(tx *bolt.Tx) error {
 	return tx.Bucket(bMeta).Put(kCheckpoint, signed)
 }
 
-// account keeps the balance of grants.
+// account keeps the balance of grants. The committer calls it.
 func (a *Audit) account(n newEntry, seq int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.size = max(a.size, seq+1)
 	if n.opens != (consent.Hash{}) {
 		a.open[n.opens] = time.Now()
+	}
+	if _, open := a.open[n.closes]; open && n.kind != TypeSealed {
+		a.metrics.recordings.WithLabelValues("failed").Inc()
 	}
 	delete(a.open, n.closes)
 }

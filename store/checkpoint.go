@@ -58,15 +58,20 @@ type frontier struct {
 	roots []tlog.Hash // of the complete subtrees, largest first
 }
 
-func (f *frontier) add(leaf []byte) {
+// add appends a leaf and returns the hashes that it completes, lowest first: in
+// the order in which tlog stores them.
+func (f *frontier) add(leaf []byte) []tlog.Hash {
 	h := tlog.RecordHash(leaf)
+	done := []tlog.Hash{h}
 	for n := f.size; n&1 == 1; n >>= 1 {
 		last := len(f.roots) - 1
 		h = tlog.NodeHash(f.roots[last], h)
 		f.roots = f.roots[:last]
+		done = append(done, h)
 	}
 	f.roots = append(f.roots, h)
 	f.size++
+	return done
 }
 
 func (f *frontier) root() tlog.Hash {

@@ -30,8 +30,9 @@ type committer struct {
 
 // write is one caller's part of a transaction.
 type write struct {
-	do   func(tx *bolt.Tx) error
-	done chan error // of capacity 1: the committer never waits for a caller
+	do    func(tx *bolt.Tx) error
+	after func()     // runs once it is durable, whether or not the caller still waits; may be nil
+	done  chan error // of capacity 1: the committer never waits for a caller
 }
 
 func newCommitter(db *bolt.DB, group func(tx *bolt.Tx) error) *committer {
@@ -44,7 +45,14 @@ func newCommitter(db *bolt.DB, group func(tx *bolt.Tx) error) *committer {
 // commit runs do in a transaction and returns when it is on stable storage, or
 // with ctx's error; it may then still become durable.
 func (c *committer) commit(ctx context.Context, do func(tx *bolt.Tx) error) error {
-	w := &write{do, make(chan error, 1)}
+	return c.commitThen(ctx, do, nil)
+}
+
+// commitThen is commit, and calls after once the write is durable: by then the
+// caller may have gone, its ctx having ended, so do and after may touch nothing
+// that the caller uses without a nil error.
+func (c *committer) commitThen(ctx context.Context, do func(tx *bolt.Tx) error, after func()) error {
+	w := &write{do, after, make(chan error, 1)}
 	select {
 	case c.queue <- w:
 	case <-c.quit:
@@ -112,13 +120,20 @@ func (c *committer) flush(group []*write) {
 	err := c.update(group)
 	if err == nil || len(group) == 1 {
 		for _, w := range group {
-			w.done <- err
+			w.tell(err)
 		}
 		return
 	}
 	for _, w := range group {
-		w.done <- c.update([]*write{w})
+		w.tell(c.update([]*write{w}))
 	}
+}
+
+func (w *write) tell(err error) {
+	if err == nil && w.after != nil {
+		w.after()
+	}
+	w.done <- err
 }
 
 func (c *committer) update(group []*write) error {

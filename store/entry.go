@@ -98,6 +98,11 @@ type recordingEvent struct {
 	Truncated bool    `json:"truncated,omitempty"`
 }
 
+// nodeEvent is the payload of node.start and node.stop.
+type nodeEvent struct {
+	Node string `json:"node"`
+}
+
 // anchorEvent is the payload of recording.anchor.
 type anchorEvent struct {
 	Running []anchored `json:"running"`

@@ -30,26 +30,25 @@ const maxExportLine = 1 << 20
 // holds personal data. VerifyExport checks it.
 func (s *Store) Export(w io.Writer) error {
 	return s.audit.db.View(func(tx *bolt.Tx) error {
-		return export(tx, s.dir, func(month string) (key, bool) {
-			k, err := s.keys.bucket("audit/" + month)
-			return k, err == nil
-		}, w)
+		return export(tx, s.dir, s.keys.payloadKey, w)
 	})
 }
 
-// ExportDir exports the log of a data directory, or of a copy of one.
+// ExportDir exports the log of a data directory, or of a copy of one. Nothing
+// written to w counts unless it returns nil.
 func ExportDir(dir, rootFile string, w io.Writer) error {
-	db, cleanup, err := openCopy(filepath.Join(dir, "audit.db"))
-	if err != nil {
-		return err
-	}
-	defer cleanup()
-	keks, cleanKeys, err := payloadKeys(dir, rootFile)
-	if err != nil {
-		return err
-	}
-	defer cleanKeys()
-	return db.View(func(tx *bolt.Tx) error { return export(tx, dir, keks, w) })
+	begun := false
+	return view(filepath.Join(dir, auditFile), func(tx *bolt.Tx) error {
+		if begun {
+			return errors.New("the log changed while it was exported; try again")
+		}
+		begun = true
+		keys, err := payloadKeys(dir, rootFile)
+		if err != nil {
+			return err
+		}
+		return export(tx, dir, keys.get, w)
+	})
 }
 
 func export(tx *bolt.Tx, dir string, keks func(string) (key, bool), w io.Writer) error {
@@ -83,10 +82,7 @@ func (s *Store) Entries(from int64, f func(Entry) bool) error {
 			if err != nil {
 				return err
 			}
-			salt, payload, _, _ := openPayload(tx.Bucket(bPayload).Get(k), text, func(month string) (key, bool) {
-				k, err := s.keys.bucket("audit/" + month)
-				return k, err == nil
-			})
+			salt, payload, _, _ := openPayload(tx.Bucket(bPayload).Get(k), text, s.keys.payloadKey)
 			if !f(Entry{l.Seq, l.At, l.Type, string(text), salt, payload}) {
 				return nil
 			}

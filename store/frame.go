@@ -81,11 +81,16 @@ type frames struct {
 	buf    []byte
 }
 
-var errFrame = errors.New("a frame doesn't open: cut off, changed, or of another file")
+var (
+	errFrame    = errors.New("a frame doesn't open: cut off, changed, or of another file")
+	errNoHeader = errors.New("the file ends before its header does")
+)
 
 func openFrames(r io.Reader, k key) (*frames, error) {
 	f := &frames{in: bufio.NewReaderSize(r, 32<<10), aead: aead(k)}
-	if _, err := io.ReadFull(f.in, f.header[:]); err != nil {
+	if _, err := io.ReadFull(f.in, f.header[:]); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errNoHeader
+	} else if err != nil {
 		return nil, fmt.Errorf("reading the file's header: %w", err)
 	}
 	if string(f.header[:len(fileMagic)]) != fileMagic {
@@ -96,15 +101,22 @@ func openFrames(r io.Reader, k key) (*frames, error) {
 	return f, nil
 }
 
+// cutOff tells a file's end from a disk that can't be read: only the former says
+// anything about the file.
+func cutOff(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return errFrame
+	}
+	return err
+}
+
 // next returns the next frame's content, valid until the next call. io.EOF comes
-// at the end of the file; whether it is the recording's end, final says.
+// at the end of the file; whether it is the recording's end, final says. errFrame
+// means that what follows the good frames isn't one; other errors are the disk's.
 func (f *frames) next() ([]byte, error) {
 	var head [frameHead]byte
 	if _, err := io.ReadFull(f.in, head[:]); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, io.EOF
-		}
-		return nil, errFrame
+		return nil, cutOff(err)
 	}
 	n := binary.BigEndian.Uint32(head[:])
 	if f.final || n > maxFrame || int(n) < f.aead.Overhead() || head[4] > flagFinal {
@@ -113,7 +125,10 @@ func (f *frames) next() ([]byte, error) {
 	f.buf = append(f.buf[:0], head[:]...)
 	f.buf = append(f.buf, make([]byte, n)...)
 	if _, err := io.ReadFull(f.in, f.buf[frameHead:]); err != nil {
-		return nil, errFrame
+		if errors.Is(err, io.EOF) {
+			return nil, errFrame
+		}
+		return nil, cutOff(err)
 	}
 	hash := chain(f.hash, f.buf)
 	nonce := nonceOf(f.count, head[4])

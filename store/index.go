@@ -8,15 +8,12 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 
 	"consentgate/consent"
-	"consentgate/internal/durable"
 )
 
 // States of a recording.
@@ -72,8 +69,8 @@ const tokenSize = 16
 
 // token is what a number is found by: a keyed hash. Without the key, which the
 // root wraps, numbers can't be tried out.
-func (s *Store) token(number string) ([]byte, error) {
-	k, err := s.keys.system("number-index")
+func (s *Store) token(ctx context.Context, number string) ([]byte, error) {
+	k, err := s.keys.system(ctx, "number-index")
 	if err != nil {
 		return nil, err
 	}
@@ -110,10 +107,10 @@ type found struct {
 }
 
 // foundBy makes it; outside of a transaction, for it may have to make keys.
-func (s *Store) foundBy(r row, remote, local string) (found, error) {
+func (s *Store) foundBy(ctx context.Context, r row, remote, local string) (found, error) {
 	f := found{row: r}
 	for _, number := range []string{remote, local} {
-		t, err := s.token(number)
+		t, err := s.token(ctx, number)
 		if err != nil {
 			return f, err
 		}
@@ -150,48 +147,24 @@ func (f found) unindex(tx *bolt.Tx, id string) error {
 	return err
 }
 
+// foundOf makes it from a recording's row.
+func (s *Store) foundOf(ctx context.Context, id string, r row) (found, error) {
+	sum, err := s.keys.summary(id, r)
+	if err != nil {
+		return found{}, err
+	}
+	return s.foundBy(ctx, r, sum.Remote, sum.Local)
+}
+
 // forget takes a recording's rows away.
 func (s *Store) forget(ctx context.Context, id string) error {
 	r, ok, err := s.row(id)
 	if err != nil || !ok {
 		return err
 	}
-	sum, err := s.keys.summary(id, r)
-	if err != nil {
-		return err
-	}
-	f, err := s.foundBy(r, sum.Remote, sum.Local)
+	f, err := s.foundOf(ctx, id, r)
 	if err != nil {
 		return err
 	}
 	return s.keys.commit(ctx, func(tx *bolt.Tx) error { return f.unindex(tx, id) })
-}
-
-// Erase removes a grant's recording: its key, its rows and its file, and logs
-// it. Old pages of keys.db and of the file system may still hold the wrapped
-// key until the root is rotated.
-func (s *Store) Erase(ctx context.Context, grant consent.Hash, reason string) error {
-	id, row, ok, err := s.byGrant(grant)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return fmt.Errorf("no recording of that grant is kept")
-	}
-	s.mu.Lock()
-	_, live := s.live[id]
-	s.mu.Unlock()
-	if live {
-		return errors.New("the recording is still being written")
-	}
-	if err := s.forget(ctx, id); err != nil {
-		return fmt.Errorf("erasing a recording's key: %w", err)
-	}
-	for _, path := range []string{s.livePath(id), sealedPath(s.livePath(id))} {
-		if err := durable.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("erasing a recording's file: %w", err)
-		}
-	}
-	s.metrics.recordings.WithLabelValues("erased").Inc()
-	return s.audit.appendJSON(ctx, TypeErased, recordingEvent{Recording: id, Grant: row.Grant.String(), Reason: reason}, row.Grant)
 }

@@ -6,12 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"consentgate/consent"
+	"consentgate/internal/durable"
 )
 
 // Buckets of keys.db: keys, and what is found or read by them.
@@ -23,6 +26,7 @@ var (
 	bNumber    = []byte("number")    // token | start | recording id -> nothing
 	bTime      = []byte("time")      // start | recording id -> nothing
 	bGrant     = []byte("grant")     // grant hash -> recording id
+	bErasing   = []byte("erasing")   // recording id -> an erasure that isn't logged yet
 )
 
 const schemaVersion = "1"
@@ -42,20 +46,36 @@ type keyring struct {
 type row struct {
 	Bucket  string       `json:"bucket"`
 	Grant   consent.Hash `json:"grant"`
-	Start   int64        `json:"start"` // Unix nanoseconds
+	Start   int64        `json:"start"`         // Unix nanoseconds
+	End     int64        `json:"end,omitempty"` // index of its recording.sealed entry; 0: not known
 	Wrapped []byte       `json:"wrapped"`
 	Summary []byte       `json:"summary"`
 }
 
 var errNewer = errors.New("the data directory was made by another version")
 
-func openKeyring(path string, root key) (*keyring, error) {
+// openDB opens a database, or makes it: then its name is durable, too.
+func openDB(path string) (*bolt.DB, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 2 * time.Second})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("opening %s: another process has it open; only one consentgate may use a data directory", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), db.Close())
+	}
+	return db, nil
+}
+
+func openKeyring(path string, root key) (*keyring, error) {
+	db, err := openDB(path)
+	if err != nil {
+		return nil, err
+	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{bMeta, bSystem, bKEK, bRecording, bNumber, bTime, bGrant} {
+		for _, b := range [][]byte{bMeta, bSystem, bKEK, bRecording, bNumber, bTime, bGrant, bErasing} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -78,40 +98,65 @@ func (k *keyring) closeDB() error {
 }
 
 // system returns a named key of the store, made at first use.
-func (k *keyring) system(name string) (out key, err error) {
-	return k.wrapped(bSystem, asSystemKey, name)
+func (k *keyring) system(ctx context.Context, name string) (out key, err error) {
+	return k.wrapped(ctx, bSystem, asSystemKey, name)
 }
 
 // bucket returns the key that wraps the keys of one purpose and retention day,
 // or of one month's audit payloads.
-func (k *keyring) bucket(id string) (key, error) {
-	return k.wrapped(bKEK, asBucketKey, id)
+func (k *keyring) bucket(ctx context.Context, id string) (key, error) {
+	return k.wrapped(ctx, bKEK, asBucketKey, id)
 }
 
-func (k *keyring) wrapped(bucket []byte, context, id string) (key, error) {
-	cached := context + "\x00" + id
+// existing returns a bucket's key if there is one: reading makes no keys.
+func (k *keyring) existing(id string) (got key, ok bool) {
+	err := k.db.View(func(tx *bolt.Tx) (err error) {
+		box := tx.Bucket(bKEK).Get([]byte(id))
+		if box == nil {
+			return ErrNotFound
+		}
+		got, err = openKey(k.root, asBucketKey, id, box)
+		return err
+	})
+	return got, err == nil
+}
+
+// payloadKey is the key of a month's audit payloads.
+func (k *keyring) payloadKey(month string) (key, bool) {
+	k.mu.Lock()
+	got, ok := k.keks[asBucketKey+"\x00"+auditBucket+month]
+	k.mu.Unlock()
+	if ok {
+		return got, true
+	}
+	return k.existing(auditBucket + month)
+}
+
+func (k *keyring) wrapped(ctx context.Context, bucket []byte, purpose, id string) (key, error) {
+	cached := purpose + "\x00" + id
 	k.mu.Lock()
 	got, ok := k.keks[cached]
 	k.mu.Unlock()
 	if ok {
 		return got, nil
 	}
-	if err := k.commit(contextForever, func(tx *bolt.Tx) error {
+	var stored key // written by the committer; read here only after it answered
+	if err := k.commit(ctx, func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucket)
 		if box := b.Get([]byte(id)); box != nil {
 			var err error
-			got, err = openKey(k.root, context, id, box)
+			stored, err = openKey(k.root, purpose, id, box)
 			return err
 		}
-		got = newKey()
-		return b.Put([]byte(id), seal(k.root, context, id, got[:]))
+		stored = newKey()
+		return b.Put([]byte(id), seal(k.root, purpose, id, stored[:]))
 	}); err != nil {
 		return key{}, fmt.Errorf("key %s: %w", id, err)
 	}
 	k.mu.Lock()
-	k.keks[cached] = got
+	k.keks[cached] = stored
 	k.mu.Unlock()
-	return got, nil
+	return stored, nil
 }
 
 // contextForever is for writes whose caller has no deadline.
@@ -128,9 +173,9 @@ func bucketOf(p consent.Purpose, start time.Time) string {
 func about(id string, r row) string { return id + "\x00" + r.Bucket + "\x00" + r.Grant.String() }
 
 func (k *keyring) recordingKey(id string, r row) (key, error) {
-	kek, err := k.bucket(r.Bucket)
-	if err != nil {
-		return key{}, err
+	kek, ok := k.existing(r.Bucket)
+	if !ok {
+		return key{}, fmt.Errorf("the key of bucket %s doesn't open", r.Bucket)
 	}
 	out, err := openKey(kek, asRecordingKey, about(id, r), r.Wrapped)
 	if err != nil {
@@ -141,9 +186,9 @@ func (k *keyring) recordingKey(id string, r row) (key, error) {
 
 func (k *keyring) summary(id string, r row) (Summary, error) {
 	var s Summary
-	kek, err := k.bucket(r.Bucket)
-	if err != nil {
-		return s, err
+	kek, ok := k.existing(r.Bucket)
+	if !ok {
+		return s, fmt.Errorf("the key of bucket %s doesn't open", r.Bucket)
 	}
 	plain, err := open(kek, asSummary, id, r.Summary)
 	if err != nil {
@@ -152,8 +197,8 @@ func (k *keyring) summary(id string, r row) (Summary, error) {
 	return s, json.Unmarshal(plain, &s)
 }
 
-func (k *keyring) sealSummary(id string, r *row, s Summary) error {
-	kek, err := k.bucket(r.Bucket)
+func (k *keyring) sealSummary(ctx context.Context, id string, r *row, s Summary) error {
+	kek, err := k.bucket(ctx, r.Bucket)
 	if err != nil {
 		return err
 	}

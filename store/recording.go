@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -29,18 +30,21 @@ type Recording struct {
 	start time.Time
 	file  *os.File
 	path  string
+	erase string // why it must be erased once it is sealed, or ""; guarded by store.mu
 
 	mu     sync.Mutex // guards buf and failed; never held for I/O
 	room   *sync.Cond // there is room in buf again
 	buf    []byte
 	failed error
 	good   progress // what the file holds
+	synced progress // what of it is on stable storage
 
 	// disk serialises the use of file and frames: the one thing it guards is
 	// I/O, so that the store's flusher and Seal don't write at once.
 	disk   sync.Mutex
 	frames *sealer
 	dirty  bool
+	ended  bool
 	spare  []byte
 	last   time.Duration
 }
@@ -91,6 +95,9 @@ func (r *Recording) add(c content) error {
 func (r *Recording) flush() error {
 	r.disk.Lock()
 	defer r.disk.Unlock()
+	if r.ended {
+		return nil
+	}
 	return r.flushLocked()
 }
 
@@ -158,23 +165,35 @@ func (r *Recording) note(err error) error {
 func (r *Recording) sync() error {
 	r.disk.Lock()
 	defer r.disk.Unlock()
-	if !r.dirty {
+	if r.ended || !r.dirty {
 		return nil
 	}
 	r.dirty = false
+	r.mu.Lock()
+	reached := r.good
+	r.mu.Unlock()
 	if err := datasync(r.file); err != nil {
 		// A failed fsync may have lost the pages: nothing later makes them good.
 		return r.note(fmt.Errorf("syncing a recording: %w", err))
 	}
+	r.mu.Lock()
+	r.synced = reached
+	r.mu.Unlock()
 	return nil
 }
 
+// onDisk is how much of the recording is on stable storage.
+func (r *Recording) onDisk() progress {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.synced
+}
+
 // Seal ends the recording: final frame, sync, its name, and its entry in the
-// log. A recording that failed is closed with what was written. It is called
-// once, and no other method after it.
+// log. A recording that failed is closed with what was written, which is its
+// error then. It is called once, and no other method after it.
 func (r *Recording) Seal(at time.Time, reason string) error {
 	s := r.store
-	s.drop(r)
 	err := r.finish(at, reason)
 	if err != nil {
 		s.log.Error("a recording ends incomplete", "recording", r.id, "error", err)
@@ -184,12 +203,22 @@ func (r *Recording) Seal(at time.Time, reason string) error {
 	if err == nil {
 		end = max(end, r.since(at))
 	}
-	return errors.Join(err, s.sealed(r.id, &r.row, ending{progress: r.good, length: end, reason: reason, truncated: err != nil}))
+	s.sealed(r.id, r.row, ending{progress: r.good, length: end, reason: reason, truncated: err != nil})
+	// Only now, so that there is no moment in which nobody accounts for the grant.
+	s.mu.Lock()
+	delete(s.live, r.id)
+	erase := r.erase
+	s.mu.Unlock()
+	if erase != "" {
+		s.end("erasing recording "+r.id, func(ctx context.Context) error { return s.eraseSealed(ctx, r.id, r.row, erase) })
+	}
+	return err
 }
 
 func (r *Recording) finish(at time.Time, reason string) error {
 	r.disk.Lock()
 	defer r.disk.Unlock()
+	r.ended = true
 	err := r.flushLocked()
 	if err == nil {
 		err = r.writeFrame(appendRecord(nil, content{kind: recEnd, at: r.since(at), text: reason}), flagFinal)

@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
 
-	"consentgate/consent"
 	"consentgate/internal/durable"
 )
 
@@ -34,7 +34,36 @@ func (s *Store) recover() error {
 			s.log.Error("a recording can't be recovered and is left as it is", "file", filepath.Base(path), "error", err)
 		}
 	}
-	return s.settleGrants()
+	return errors.Join(s.finishErasures(), s.settleGrants(), s.forgetGhosts())
+}
+
+// forgetGhosts takes away the rows of recordings that never came to be: their
+// key was kept and the crash came before their file.
+func (s *Store) forgetGhosts() error {
+	var ghosts []string
+	err := s.keys.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(bRecording).ForEach(func(k, _ []byte) error {
+			live := s.livePath(string(k))
+			if missing(live) && missing(sealedPath(live)) {
+				ghosts = append(ghosts, string(k))
+			}
+			return nil
+		})
+	})
+	for _, id := range ghosts {
+		r, ok, rowErr := s.row(id)
+		if rowErr != nil || !ok || r.End != 0 { // one that was sealed is missed, not forgotten
+			err = errors.Join(err, rowErr)
+			continue
+		}
+		err = errors.Join(err, s.forget(contextForever, id))
+	}
+	return err
+}
+
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // lastAnchors reads how far the log saw each recording come.
@@ -64,13 +93,19 @@ func (s *Store) recoverFile(path string, anchors map[string]anchored) error {
 	if !ok { // its key was never kept, so nothing in it can be read
 		return durable.Remove(path)
 	}
-	e, err := s.goodPart(path, id, row)
+	e, err := s.readGood(path, id, row)
 	if err != nil {
 		return err
 	}
-	e.reason, e.truncated = "truncated: the gate stopped while recording", true
+	if !e.final {
+		e.reason, e.truncated = "truncated: the gate stopped while recording", true
+	}
 	if a := anchors[id]; a.Frames > e.frames {
+		e.truncated = true
 		e.reason = fmt.Sprintf("truncated: %d frames are there, the log had seen %d", e.frames, a.Frames)
+	}
+	if e.frames == 0 { // it never began: settleGrants says so
+		return durable.Remove(path)
 	}
 	if err := cutFile(path, e.bytes); err != nil {
 		return err
@@ -79,11 +114,19 @@ func (s *Store) recoverFile(path string, anchors map[string]anchored) error {
 		return err
 	}
 	s.log.Warn("a recording was cut off by a crash and closed", "recording", id, "frames", e.frames)
-	return s.sealed(id, &row, e)
+	s.sealed(id, row, e.ending)
+	return nil
 }
 
-// goodPart reads a file to its last good frame.
-func (s *Store) goodPart(path, id string, r row) (e ending, err error) {
+// goodPart is what a file holds up to its last good frame.
+type goodPart struct {
+	ending
+	final bool // the last good frame is the recording's last
+}
+
+// readGood reads a file to its last good frame. An error is the disk's or the
+// key's: the file must then be left as it is.
+func (s *Store) readGood(path, id string, r row) (e goodPart, err error) {
 	k, err := s.keys.recordingKey(id, r)
 	if err != nil {
 		return e, err
@@ -94,20 +137,30 @@ func (s *Store) goodPart(path, id string, r row) (e ending, err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	fr, err := openFrames(f, k)
+	if errors.Is(err, errNoHeader) {
+		return e, nil // cut off before it began: nothing of it is good
+	}
 	if err != nil {
 		return e, err
 	}
 	for {
 		plain, err := fr.next()
-		if err != nil { // the end, or the first frame that isn't whole
+		if errors.Is(err, io.EOF) || errors.Is(err, errFrame) {
 			break
+		}
+		if err != nil {
+			return e, fmt.Errorf("reading recording %s: %w", id, err)
 		}
 		d := decoder{b: plain}
 		for c, ok := d.next(); ok; c, ok = d.next() {
 			e.length = max(e.length, c.at, c.to)
+			if c.kind == recEnd {
+				e.reason = c.text
+			}
 		}
 	}
 	e.progress = progress{frames: fr.count, hash: fr.hash, bytes: fr.offset}
+	e.final = fr.final
 	return e, nil
 }
 
@@ -136,10 +189,9 @@ func (s *Store) settleGrants() error {
 			}
 		}
 		ev := recordingEvent{Recording: id, Grant: g.String(), Reason: "the gate stopped before the recording began"}
-		if err := s.audit.appendJSON(contextForever, TypeFailed, ev, g); err != nil {
+		if _, err := s.audit.appendEnd(contextForever, TypeFailed, ev, g); err != nil {
 			return err
 		}
-		s.metrics.recordings.WithLabelValues("failed").Inc()
 		if ok {
 			if err := s.forget(contextForever, id); err != nil {
 				return err
@@ -159,29 +211,13 @@ func (s *Store) settleSealed(id string, r row) (done bool, err error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
-	e, err := s.goodPart(path, id, r)
+	e, err := s.readGood(path, id, r)
 	if err != nil {
 		return true, err
 	}
-	e.reason = "hang-up"
-	return true, s.sealed(id, &r, e)
-}
-
-func (s *Store) row(id string) (r row, ok bool, err error) {
-	err = s.keys.db.View(func(tx *bolt.Tx) (err error) {
-		r, ok, err = getRow(tx, id)
-		return err
-	})
-	return r, ok, err
-}
-
-func (s *Store) byGrant(g consent.Hash) (id string, r row, ok bool, err error) {
-	err = s.keys.db.View(func(tx *bolt.Tx) (err error) {
-		if b := tx.Bucket(bGrant).Get(g[:]); b != nil {
-			id = string(b)
-			r, ok, err = getRow(tx, id)
-		}
-		return err
-	})
-	return id, r, ok, err
+	if !e.final {
+		e.reason, e.truncated = "truncated: the recorder failed", true
+	}
+	s.sealed(id, r, e.ending)
+	return true, nil
 }

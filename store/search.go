@@ -34,7 +34,7 @@ func (s *Store) Search(q Query) (page []Summary, cursor string, err error) {
 	limit = min(limit, 1000)
 	bucket, prefix := bTime, []byte(nil)
 	if q.Party != "" {
-		if prefix, err = s.token(q.Party); err != nil {
+		if prefix, err = s.token(contextForever, q.Party); err != nil {
 			return nil, "", err
 		}
 		bucket = bNumber

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,9 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 
-	"consentgate/consent"
 	"consentgate/internal/durable"
 )
 
@@ -30,7 +26,8 @@ type Options struct {
 // DefaultRootFile is where the root key of a data directory lies by default.
 func DefaultRootFile(dir string) string { return filepath.Clean(dir) + ".root" }
 
-// Store is an open data directory. One process has it open.
+// Store is an open data directory. One process has it open. Its methods are safe
+// for concurrent use.
 type Store struct {
 	dir     string
 	node    string
@@ -39,17 +36,20 @@ type Store struct {
 	audit   *Audit
 	metrics *metrics
 
-	mu      sync.Mutex // guards live and pending
-	live    map[string]*Recording
-	pending []pendingEnd // ends that couldn't be logged yet
+	mu    sync.Mutex // guards live and tasks
+	live  map[string]*Recording
+	tasks []task // tried until they succeed
 
 	quit    chan struct{}
-	flusher sync.WaitGroup
+	workers sync.WaitGroup // the flusher and the clerk
 }
+
+const recordingsDir = "recordings"
 
 // Open opens a data directory, or makes one, and brings in order what a crash
 // left: recordings are closed at their last good frame, and every grant gets its
-// end in the log.
+// end in the log. It fails if the disk can't take that; the calls of a gate
+// without a store go on, unrecorded.
 func Open(o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -57,156 +57,73 @@ func Open(o Options) (*Store, error) {
 	if o.RootFile == "" {
 		o.RootFile = DefaultRootFile(o.Dir)
 	}
-	if err := os.MkdirAll(filepath.Join(o.Dir, "recordings"), 0o700); err != nil {
-		return nil, fmt.Errorf("making the data directory: %w", err)
-	}
-	keysPath := filepath.Join(o.Dir, "keys.db")
-	_, err := os.Stat(keysPath)
-	root, err := loadRoot(o.RootFile, errors.Is(err, os.ErrNotExist))
+	root, err := prepareDir(o)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := openKeyring(keysPath, root)
+	keys, err := openKeyring(filepath.Join(o.Dir, keysFile), root)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{dir: o.Dir, node: o.Node, log: o.Log, keys: keys, live: map[string]*Recording{}, quit: make(chan struct{})}
-	s.metrics = newMetrics(o.Registerer, s)
-	if s.audit, err = openAudit(o.Dir, keys, s.metrics.appendSeconds); err != nil {
+	s.metrics = newMetrics()
+	if s.audit, err = openAudit(o.Dir, keys, s.metrics); err != nil {
 		return nil, errors.Join(err, keys.closeDB())
 	}
-	if err := s.startUp(); err != nil {
+	err = s.startUp()
+	if err == nil {
+		err = s.metrics.register(o.Registerer, s)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.audit.closeDB(), keys.closeDB())
 	}
-	s.flusher.Go(s.flushLoop)
+	s.workers.Go(s.flush)
+	s.workers.Go(s.clerk)
 	return s, nil
+}
+
+// prepareDir makes the directories and gets the root key.
+func prepareDir(o Options) (key, error) {
+	if err := os.MkdirAll(filepath.Join(o.Dir, recordingsDir), 0o700); err != nil {
+		return key{}, fmt.Errorf("making the data directory: %w", err)
+	}
+	if err := errors.Join(durable.SyncDir(o.Dir), durable.SyncDir(filepath.Dir(filepath.Clean(o.Dir)))); err != nil {
+		return key{}, fmt.Errorf("making the data directory: %w", err)
+	}
+	fresh := true
+	for _, name := range []string{keysFile, auditFile, VerifierFile} {
+		if _, err := os.Stat(filepath.Join(o.Dir, name)); err == nil {
+			fresh = false
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return key{}, fmt.Errorf("looking into the data directory: %w", err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(o.Dir, keysFile)); err != nil && !fresh {
+		return key{}, fmt.Errorf("the data directory %s holds a log, but its %s is missing: "+
+			"put it back from the backup, or start with an empty directory", o.Dir, keysFile)
+	}
+	return loadRoot(o.RootFile, fresh)
 }
 
 func (s *Store) startUp() error {
 	if err := s.recover(); err != nil {
 		return fmt.Errorf("bringing the data directory in order: %w", err)
 	}
-	return s.audit.appendJSON(contextForever, TypeNodeUp, map[string]string{"node": s.node}, consent.Hash{})
+	return s.audit.appendJSON(contextForever, TypeNodeUp, nodeEvent{s.node})
 }
 
-// Close stops the store. Recordings must have been sealed.
+// Close stops the store. Recordings must have been sealed; one that wasn't is
+// closed as cut off by the next Open.
 func (s *Store) Close() error {
 	close(s.quit)
-	s.flusher.Wait()
-	s.retryEnds()
-	err := s.audit.appendJSON(contextForever, TypeNodeDown, map[string]string{"node": s.node}, consent.Hash{})
+	s.workers.Wait()
+	s.runTasks()
+	err := s.audit.appendJSON(contextForever, TypeNodeDown, nodeEvent{s.node})
 	return errors.Join(err, s.audit.closeDB(), s.keys.closeDB())
 }
 
 // Audit is the log.
 func (s *Store) Audit() *Audit { return s.audit }
-
-// Create makes a recorder for a valid grant: its key, bound to the consent, and
-// its file. From here on the store accounts for the grant's end.
-func (s *Store) Create(ctx context.Context, g consent.Grant) (*Recording, error) {
-	if !g.Valid() {
-		return nil, errors.New("there is no valid consent to record")
-	}
-	r, err := s.newRecording(g)
-	if err != nil {
-		return nil, err
-	}
-	rec := g.Record()
-	f, err := s.foundBy(r.row, rec.Call.Remote, rec.Call.Local)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.keys.commit(ctx, func(tx *bolt.Tx) error { return f.index(tx, r.id) }); err != nil {
-		return nil, fmt.Errorf("keeping the recording's key: %w", err)
-	}
-	if err := r.create(g); err != nil {
-		return nil, errors.Join(err, s.forget(contextForever, r.id))
-	}
-	// The log names the recording before it holds a word; if that fails there
-	// is no recording.
-	if err := s.audit.appendJSON(ctx, TypeStarted, recordingEvent{Recording: r.id, Grant: g.Hash().String(),
-		Call: rec.Call.ID}, consent.Hash{}); err != nil {
-		return nil, errors.Join(err, r.file.Close(), durable.Remove(r.path), s.forget(contextForever, r.id))
-	}
-	s.mu.Lock()
-	s.live[r.id] = r
-	s.mu.Unlock()
-	return r, nil
-}
-
-func (s *Store) newRecording(g consent.Grant) (*Recording, error) {
-	rec := g.Record()
-	id, raw := newID()
-	k := newKey()
-	start := time.Now()
-	r := &Recording{store: s, id: id, start: start, path: s.livePath(id),
-		row: row{Bucket: bucketOf(rec.Purpose, start), Grant: g.Hash(), Start: start.UnixNano()}}
-	r.room = sync.NewCond(&r.mu)
-	kek, err := s.keys.bucket(r.row.Bucket)
-	if err != nil {
-		return nil, err
-	}
-	r.row.Wrapped = seal(kek, asRecordingKey, about(id, r.row), k[:])
-	if err := s.keys.sealSummary(id, &r.row, summaryOf(id, rec, start)); err != nil {
-		return nil, err
-	}
-	r.frames = newSealer(k, raw)
-	return r, nil
-}
-
-// create makes the file with its first frame.
-func (r *Recording) create(g consent.Grant) error {
-	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("making a recording's file: %w", err)
-	}
-	r.file = f
-	r.good.bytes = int64(headerSize)
-	first, err := firstFrame(g, r.start)
-	if err == nil {
-		_, err = f.Write(r.frames.header[:])
-	}
-	if err == nil {
-		err = r.writeFrame(first, flagData)
-	}
-	if err == nil {
-		err = errors.Join(f.Sync(), durable.SyncDir(filepath.Dir(r.path)))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("beginning a recording: %w", err), f.Close(), durable.Remove(r.path))
-	}
-	return nil
-}
-
-const flushEvery = 250 * time.Millisecond
-
-// anchorEvery is how often the log notes how far the running recordings are.
-const anchorEvery = 10 * time.Second
-
-// flushLoop writes the running recordings' packets: every quarter of a second to
-// the file, every half to stable storage.
-func (s *Store) flushLoop() {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	lastAnchor := time.Now()
-	for n := 0; ; n++ {
-		select {
-		case <-s.quit:
-			return
-		case <-tick.C:
-		}
-		running := s.running()
-		s.each(running, (*Recording).flush)
-		if n%2 == 1 {
-			s.each(running, (*Recording).sync)
-		}
-		if time.Since(lastAnchor) >= anchorEvery {
-			lastAnchor = time.Now()
-			s.anchorAll(running)
-			s.retryEnds()
-		}
-	}
-}
 
 func (s *Store) running() []*Recording {
 	s.mu.Lock()
@@ -218,54 +135,27 @@ func (s *Store) running() []*Recording {
 	return out
 }
 
-// each does something with every recording, a few at a time: a file that hangs
-// holds up its share of the others, not all.
-func (s *Store) each(all []*Recording, do func(*Recording) error) {
-	work := make(chan *Recording)
-	var workers sync.WaitGroup
-	for range min(4, len(all)) {
-		workers.Go(func() {
-			for r := range work {
-				if err := do(r); err != nil {
-					s.log.Warn("a recording has failed", "recording", r.id, "error", err)
-				}
-			}
-		})
-	}
-	for _, r := range all {
-		work <- r
-	}
-	close(work)
-	workers.Wait()
-}
+// settling is how long a new grant may take to its recorder before it counts as
+// unaccounted. Ledger and recorder answer within seconds, or not at all.
+const settling = time.Minute
 
-// anchorAll logs how far each running recording has come: cutting one short
-// afterwards is found by it.
-func (s *Store) anchorAll(running []*Recording) {
-	if len(running) == 0 {
-		return
-	}
-	var ev anchorEvent
+// unaccounted counts grants that have no end in the log, aren't being recorded,
+// and aren't fresh: what must not be. An end that the log can't take, its disk
+// being full, counts until it can.
+func (s *Store) unaccounted() (n int) {
+	running := s.running()
+	recorded := make(map[[32]byte]bool, len(running))
 	for _, r := range running {
-		r.mu.Lock()
-		good := r.good
-		r.mu.Unlock()
-		ev.Running = append(ev.Running, anchored{Recording: r.id, Frames: good.frames, Hash: hex.EncodeToString(good.hash[:])})
+		recorded[r.row.Grant] = true
 	}
-	ctx, cancel := context.WithTimeout(contextForever, anchorEvery)
-	defer cancel()
-	if err := s.audit.appendJSON(ctx, TypeAnchor, ev, consent.Hash{}); err != nil {
-		s.log.Error("anchoring the running recordings", "error", err)
+	for g, since := range s.audit.openGrants() {
+		if !recorded[g] && time.Since(since) > settling {
+			n++
+		}
 	}
+	return n
 }
 
-// drop takes a recording from those that run.
-func (s *Store) drop(r *Recording) {
-	s.mu.Lock()
-	delete(s.live, r.id)
-	s.mu.Unlock()
-}
-
-func (s *Store) livePath(id string) string { return filepath.Join(s.dir, "recordings", id+".live") }
+func (s *Store) livePath(id string) string { return filepath.Join(s.dir, recordingsDir, id+".live") }
 
 func sealedPath(live string) string { return live[:len(live)-len(".live")] + ".rec" }

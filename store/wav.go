@@ -4,136 +4,120 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"os"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/pion/rtp"
 	"github.com/zaf/g711"
-
-	"consentgate/consent"
 )
 
 // wavRate is the rate of what is rendered, Hz.
 const wavRate = 8000
 
-// Reading is what a recording's file told while it was read.
-type Reading struct {
-	Record  consent.Record // the consent it was made under
-	Started time.Time
-	Length  time.Duration
-	Gaps    []Gap
-	Reason  string   // why it ended
-	Final   bool     // it was ended in order
-	Unheard []string // encodings that can't be rendered
-	Frames  uint64
-	Hash    [32]byte
-}
-
-// Gap is a span in which a party wasn't recorded, and why.
-type Gap struct {
-	Party    consent.Party
-	Cause    string
-	From, To time.Duration // since Started
-}
-
-// read goes through a recording's file; f gets every packet.
-func (s *Store) read(ctx context.Context, id string, f func(content)) (out Reading, err error) {
-	r, ok, err := s.row(id)
-	if err != nil {
-		return out, err
-	}
-	if !ok {
-		return out, ErrNotFound
-	}
-	k, err := s.keys.recordingKey(id, r)
-	if err != nil {
-		return out, err
-	}
-	file, err := os.Open(sealedPath(s.livePath(id)))
-	if errors.Is(err, os.ErrNotExist) {
-		file, err = os.Open(s.livePath(id))
-	}
-	if err != nil {
-		return out, fmt.Errorf("opening a recording: %w", err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	fr, err := openFrames(file, k)
-	if err != nil {
-		return out, err
-	}
-	for ctx.Err() == nil {
-		plain, err := fr.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return out, fmt.Errorf("recording %s, frame %d: %w", id, fr.count, err)
-		}
-		if err := out.take(plain, f); err != nil {
-			return out, fmt.Errorf("recording %s, frame %d: %w", id, fr.count-1, err)
-		}
-	}
-	out.Final, out.Frames, out.Hash = fr.final, fr.count, fr.hash
-	return out, ctx.Err()
-}
-
-// take reads a frame's content.
-func (out *Reading) take(plain []byte, f func(content)) error {
-	d := decoder{b: plain}
-	for c, ok := d.next(); ok; c, ok = d.next() {
-		out.Length = max(out.Length, c.at, c.to)
-		switch c.kind {
-		case recMeta:
-			var m meta
-			if err := json.Unmarshal(c.data, &m); err != nil {
-				return fmt.Errorf("its first record: %w", err)
-			}
-			out.Record, out.Started = m.Record, m.Started
-		case recGap:
-			out.Gaps = append(out.Gaps, Gap{c.party, c.text, c.at, c.to})
-		case recEnd:
-			out.Reason = c.text
-		default:
-			f(c)
-		}
-	}
-	return d.err()
-}
-
-// Check reads a recording to its end: that every frame opens, in order, and that
-// it is as long as the log says, is for the caller to compare with Reading.
-func (s *Store) Check(ctx context.Context, id string) (Reading, error) {
-	return s.read(ctx, id, func(content) {})
-}
+var errTooLong = errors.New("the recording is too long for one WAV file")
 
 // WAV renders a recording as stereo, 16 bit, 8 kHz: left the remote party, right
-// the local one. Its length is that of the call's recorded part by the clock;
-// what is missing is silence.
+// the local one. Its length is that of the recording by the clock; what is
+// missing is silence. A damaged recording is rendered up to the damage, which
+// Reading tells.
+//
+// The file is read twice, for a WAV file begins with its length; memory is a few
+// seconds of audio.
 func (s *Store) WAV(ctx context.Context, id string, w io.Writer) (Reading, error) {
-	var tracks [2]track
-	unheard := map[string]bool{}
-	reading, err := s.read(ctx, id, func(c content) {
-		t := &tracks[c.party]
-		if c.kind == recFormat {
-			t.decode[c.pt&0x7f] = decoderOf(c.text, c.clockRate)
-			if t.decode[c.pt&0x7f] == nil {
-				unheard[c.text] = true
-			}
-			return
-		}
-		t.packet(c)
-	})
+	first, err := s.read(ctx, id, func(content) error { return nil })
+	if err != nil {
+		return first, err
+	}
+	out := newRenderer(w, first.Length)
+	if err := out.head(); err != nil {
+		return first, err
+	}
+	reading, err := s.read(ctx, id, out.take)
 	if err != nil {
 		return reading, err
 	}
-	for name := range unheard {
-		reading.Unheard = append(reading.Unheard, name)
+	reading.Unheard = out.unheard
+	return reading, out.end()
+}
+
+// renderer makes a WAV file of records in the order of arrival.
+type renderer struct {
+	w       *bufio.Writer
+	length  int64 // in samples
+	done    int64 // samples written
+	tracks  [2]track
+	unheard []string
+}
+
+func newRenderer(w io.Writer, length time.Duration) *renderer {
+	return &renderer{w: bufio.NewWriter(w), length: int64(length) * wavRate / int64(time.Second)}
+}
+
+func (r *renderer) head() error {
+	if r.length > (math.MaxUint32-64)/4 { // about 37 hours
+		return errTooLong
 	}
-	return reading, writeWAV(w, reading.Length, &tracks)
+	data := uint32(r.length * 4)
+	head := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00")
+	binary.LittleEndian.PutUint32(head[4:], 36+data)
+	head = binary.LittleEndian.AppendUint32(head, wavRate)
+	head = binary.LittleEndian.AppendUint32(head, wavRate*4)
+	head = append(head, 4, 0, 16, 0, 'd', 'a', 't', 'a')
+	_, err := r.w.Write(binary.LittleEndian.AppendUint32(head, data))
+	return err
+}
+
+// take places a packet, or learns a format. What is older than any packet still
+// to come may be placed is written out.
+func (r *renderer) take(c content) error {
+	t := &r.tracks[c.party]
+	switch c.kind {
+	case recFormat:
+		d := decoderOf(c.text, c.clockRate)
+		t.decode[c.pt&0x7f] = d
+		if d == nil && !slices.Contains(r.unheard, c.text) {
+			r.unheard = append(r.unheard, c.text)
+		}
+	case recRTP:
+		arrival := int64(c.at * wavRate / time.Second)
+		t.packet(c.data, arrival, r.done)
+		if to := min(arrival-2*slack, r.length); to-r.done >= wavRate { // a second at a time
+			return r.write(to)
+		}
+	}
+	return nil
+}
+
+func (r *renderer) end() error {
+	if err := r.write(r.length); err != nil {
+		return err
+	}
+	return r.w.Flush()
+}
+
+// write writes both tracks up to a sample.
+func (r *renderer) write(to int64) error {
+	n := to - r.done
+	if n <= 0 {
+		return nil
+	}
+	var frame [4]byte
+	for i := range n {
+		for p := range r.tracks {
+			binary.LittleEndian.PutUint16(frame[2*p:], uint16(r.tracks[p].at(i)))
+		}
+		if _, err := r.w.Write(frame[:]); err != nil {
+			return err
+		}
+	}
+	for p := range r.tracks {
+		r.tracks[p].drop(n)
+	}
+	r.done = to
+	return nil
 }
 
 func decoderOf(encoding string, rate int) func(byte) int16 {
@@ -150,11 +134,11 @@ func decoderOf(encoding string, rate int) func(byte) int16 {
 }
 
 // track is one party's audio. Packets are placed by their RTP time, which the
-// sender's clock made even; a talkspurt's first packet, or one whose RTP time
-// disagrees with the clock by more than the slack, is placed by its arrival.
+// sender's clock made even; the first of a stream, or one whose RTP time
+// disagrees with its arrival by more than the slack, is placed by its arrival.
 type track struct {
 	decode  [128]func(byte) int16
-	samples []int16
+	samples []int16 // not yet written
 	ssrc    uint32
 	base    uint32 // RTP time of offset
 	offset  int64  // in samples since the recording's start
@@ -164,21 +148,23 @@ type track struct {
 // slack is how far RTP time and arrival may part: more than any jitter buffer.
 const slack = wavRate / 4
 
-func (t *track) packet(c content) {
+// packet places a packet that arrived at a sample; written is the first sample
+// that can still be changed.
+func (t *track) packet(data []byte, arrival, written int64) {
 	var p rtp.Packet
-	if p.Unmarshal(c.data) != nil {
+	if p.Unmarshal(data) != nil {
 		return
 	}
 	decode := t.decode[p.PayloadType&0x7f]
 	if decode == nil {
 		return
 	}
-	arrival := int64(c.at * wavRate / time.Second)
 	at := t.offset + int64(int32(p.Timestamp-t.base))
 	if !t.synced || p.SSRC != t.ssrc || at < arrival-slack || at > arrival+slack {
 		t.synced, t.ssrc, t.base, t.offset = true, p.SSRC, p.Timestamp, arrival
 		at = arrival
 	}
+	at -= written
 	if need := at + int64(len(p.Payload)); need > int64(len(t.samples)) {
 		t.samples = append(t.samples, make([]int16, need-int64(len(t.samples)))...)
 	}
@@ -189,31 +175,15 @@ func (t *track) packet(c content) {
 	}
 }
 
-func writeWAV(w io.Writer, length time.Duration, tracks *[2]track) error {
-	n := int(length * wavRate / time.Second)
-	out := bufio.NewWriter(w)
-	data := uint32(n * 4)
-	head := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00")
-	binary.LittleEndian.PutUint32(head[4:], 36+data)
-	head = binary.LittleEndian.AppendUint32(head, wavRate)
-	head = binary.LittleEndian.AppendUint32(head, wavRate*4)
-	head = append(head, 4, 0, 16, 0, 'd', 'a', 't', 'a')
-	head = binary.LittleEndian.AppendUint32(head, data)
-	if _, err := out.Write(head); err != nil {
-		return err
+func (t *track) at(i int64) int16 {
+	if i < int64(len(t.samples)) {
+		return t.samples[i]
 	}
-	var frame [4]byte
-	for i := range n {
-		for p, t := range tracks {
-			var v int16
-			if i < len(t.samples) {
-				v = t.samples[i]
-			}
-			binary.LittleEndian.PutUint16(frame[2*p:], uint16(v))
-		}
-		if _, err := out.Write(frame[:]); err != nil {
-			return err
-		}
-	}
-	return out.Flush()
+	return 0
+}
+
+// drop forgets what was written.
+func (t *track) drop(n int64) {
+	n = min(n, int64(len(t.samples)))
+	t.samples = t.samples[:copy(t.samples, t.samples[n:])]
 }

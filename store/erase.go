@@ -1,0 +1,101 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"consentgate/consent"
+	"consentgate/internal/durable"
+)
+
+// ErrLive means that a recording is still being written. Its erasure is carried
+// out when it is sealed.
+var ErrLive = errors.New("the recording is still being written; it will be erased when it ends")
+
+// Erase removes a grant's recording: its key, its rows and its file, and logs
+// it (GDPR Art. 17). ErrNotFound: there is none. ErrLive: later.
+//
+// Old pages of keys.db and of the file system may still hold the wrapped key:
+// until the root key is changed, who has the disk and the root key may restore
+// an erased recording.
+func (s *Store) Erase(ctx context.Context, grant consent.Hash, reason string) error {
+	id, row, ok, err := s.byGrant(grant)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return ErrNotFound
+	}
+	s.mu.Lock()
+	r := s.live[id]
+	if r != nil {
+		r.erase = reason
+	}
+	s.mu.Unlock()
+	if r != nil {
+		return ErrLive
+	}
+	return s.eraseSealed(ctx, id, row, reason)
+}
+
+// eraseSealed takes the key away and notes in the same transaction that the log
+// has yet to hear of it: a crash from here on leaves the rest to recovery.
+func (s *Store) eraseSealed(ctx context.Context, id string, r row, reason string) error {
+	ev := recordingEvent{Recording: id, Grant: r.Grant.String(), Reason: reason}
+	note, err := json.Marshal(ev)
+	if err != nil {
+		return err
+	}
+	f, err := s.foundOf(ctx, id, r)
+	if err != nil {
+		return fmt.Errorf("erasing a recording: %w", err)
+	}
+	err = s.keys.commit(ctx, func(tx *bolt.Tx) error {
+		return errors.Join(f.unindex(tx, id), tx.Bucket(bErasing).Put([]byte(id), note))
+	})
+	if err != nil {
+		return fmt.Errorf("erasing a recording's key: %w", err)
+	}
+	finish := func(ctx context.Context) error { return s.finishErasure(ctx, id, ev) }
+	if err := finish(ctx); err != nil {
+		s.later("erasing recording "+id, finish)
+		return err
+	}
+	return nil
+}
+
+// finishErasure removes the file of a recording whose key is gone, and logs it.
+func (s *Store) finishErasure(ctx context.Context, id string, ev recordingEvent) error {
+	live := s.livePath(id)
+	if err := errors.Join(durable.Remove(live), durable.Remove(sealedPath(live))); err != nil {
+		return fmt.Errorf("erasing a recording's file: %w", err)
+	}
+	if err := s.audit.appendJSON(ctx, TypeErased, ev); err != nil {
+		return err
+	}
+	s.metrics.recordings.WithLabelValues("erased").Inc()
+	return s.keys.commit(ctx, func(tx *bolt.Tx) error { return tx.Bucket(bErasing).Delete([]byte(id)) })
+}
+
+// finishErasures carries on what a crash interrupted.
+func (s *Store) finishErasures() error {
+	todo := map[string]recordingEvent{}
+	err := s.keys.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(bErasing).ForEach(func(id, note []byte) error {
+			var ev recordingEvent
+			if err := json.Unmarshal(note, &ev); err != nil {
+				return fmt.Errorf("the note of an erasure: %w", err)
+			}
+			todo[string(id)] = ev
+			return nil
+		})
+	})
+	for id, ev := range todo {
+		err = errors.Join(err, s.finishErasure(contextForever, id, ev))
+	}
+	return err
+}

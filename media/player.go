@@ -99,6 +99,9 @@ func (p *player) run() Played {
 			return played
 		}
 		to := p.leg.place.Load()
+		if to == nil { // no description yet: time passes, nothing is sent
+			to = &place{Peer: Peer{Ptime: 20 * time.Millisecond}}
+		}
 		n := int(to.Ptime * sampleRate / time.Second)
 		frame := p.audio[:min(n, len(p.audio))]
 		p.audio = p.audio[len(frame):]

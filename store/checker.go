@@ -32,6 +32,7 @@ type checker struct {
 	tree   frontier
 	now    Checkpoint
 	older  *Checkpoint
+	sealed int64                  // the first entry whose payload wasn't there to be opened
 	open   map[consent.Hash]int64 // grants without an end, and their entries
 }
 
@@ -82,8 +83,8 @@ func (c *checker) entry(text, salt, payload []byte, opened bool, wrong string) [
 	if opened {
 		c.report.Opened++
 		c.account(l, payload)
-	} else {
-		c.report.Sealed++
+	} else if c.report.Sealed++; c.report.Sealed == 1 {
+		c.sealed = want
 	}
 	done := c.tree.add(text)
 	c.compare()
@@ -134,6 +135,9 @@ func (c *checker) end() Report {
 		c.bad(c.tree.size, fmt.Sprintf("%d entries are there, the checkpoint says %d", c.tree.size, c.now.Size))
 	} else if c.tree.root() != c.now.Root {
 		c.bad(max(c.now.Size-1, 0), "the entries don't hash to the signed root: one of them was changed or moved")
+	}
+	if c.report.Opened > 0 && c.report.Sealed > 0 { // whoever could open some could open all
+		c.bad(c.sealed, "the payload is missing, and no erasure of it is logged")
 	}
 	c.report.Unaccounted = int64(len(c.open))
 	return c.report

@@ -36,6 +36,12 @@ func ParseCheckpoint(signed []byte, vkey string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("the checkpoint's signature: %w", err)
 	}
+	strict := base64.StdEncoding.Strict() // one way to write it: no byte can be changed unnoticed
+	for _, sig := range append(n.Sigs, n.UnverifiedSigs...) {
+		if _, err := strict.DecodeString(sig.Base64); err != nil {
+			return Checkpoint{}, fmt.Errorf("the checkpoint's signature: %w", err)
+		}
+	}
 	lines := strings.Split(n.Text, "\n")
 	if len(lines) < 4 || lines[0] != verifier.Name() {
 		return Checkpoint{}, errCheckpoint
@@ -44,7 +50,7 @@ func ParseCheckpoint(signed []byte, vkey string) (Checkpoint, error) {
 	if err != nil || size < 0 {
 		return Checkpoint{}, errCheckpoint
 	}
-	raw, err := base64.StdEncoding.DecodeString(lines[2])
+	raw, err := strict.DecodeString(lines[2])
 	if err != nil || len(raw) != tlog.HashSize {
 		return Checkpoint{}, errCheckpoint
 	}

@@ -52,6 +52,9 @@ func (c *committer) commit(ctx context.Context, do func(tx *bolt.Tx) error) erro
 // caller may have gone, its ctx having ended, so do and after may touch nothing
 // that the caller uses without a nil error.
 func (c *committer) commitThen(ctx context.Context, do func(tx *bolt.Tx) error, after func()) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("waiting for the disk: %w", ctx.Err())
+	}
 	w := &write{do, after, make(chan error, 1)}
 	select {
 	case c.queue <- w:

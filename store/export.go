@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -107,16 +108,13 @@ func VerifyExport(r io.Reader, vkey string, older []byte) (Report, error) {
 	if vkey != "" && strings.TrimSpace(vkey) != h.VKey {
 		return Report{}, errors.New("the export is of another log: its verifier key isn't the one given")
 	}
-	if h.Checkpoint == "" {
-		return Report{BadSeq: -1}, nil
-	}
 	c, err := newChecker([]byte(h.Checkpoint), h.VKey, older)
 	if err != nil {
 		return Report{}, err
 	}
 	for line := 2; lines.Scan(); line++ {
-		var e Entry
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+		e, err := parseEntry(lines.Bytes())
+		if err != nil {
 			return Report{}, fmt.Errorf("line %d isn't an entry: %w", line, err)
 		}
 		c.exported(e)
@@ -127,12 +125,28 @@ func VerifyExport(r io.Reader, vkey string, older []byte) (Report, error) {
 	return c.end(), nil
 }
 
+// parseEntry reads an export's line strictly: what isn't read isn't verified.
+func parseEntry(line []byte) (e Entry, err error) {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&e); err != nil {
+		return e, err
+	}
+	if d.More() {
+		return e, errors.New("there is more behind it")
+	}
+	return e, nil
+}
+
 // exported takes an export's entry: what it says beside its leaf must agree
 // with the leaf, for people read the former.
 func (c *checker) exported(e Entry) {
 	wrong := ""
 	if l, err := parseLeaf([]byte(e.Leaf)); err == nil && (l.Seq != e.Seq || l.Type != e.Type || !l.At.Equal(e.At)) {
 		wrong = "the entry's fields don't agree with its leaf"
+	}
+	if (e.Salt == nil) != (e.Payload == nil) {
+		wrong = "salt and payload belong together: one is missing"
 	}
 	c.entry([]byte(e.Leaf), e.Salt, e.Payload, e.Salt != nil, wrong)
 }

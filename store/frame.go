@@ -17,10 +17,10 @@ const (
 	fileMagic  = "CGREC001"
 	idSize     = 16
 	headerSize = len(fileMagic) + idSize
-	frameHead  = 5        // length and flag
-	maxFrame   = 64 << 10 // bytes of a sealed frame that a reader accepts
-	flagData   = byte(0)  // more follows
-	flagFinal  = byte(1)  // the recording was ended in order
+	frameHead  = 5         // length and flag
+	maxFrame   = 128 << 10 // bytes of a sealed frame that a reader accepts
+	flagData   = byte(0)   // more follows
+	flagFinal  = byte(1)   // the recording was ended in order
 )
 
 // sealer makes the frames of one file. The key is used for this file alone, so a

@@ -62,6 +62,11 @@ func (r *Recording) ID() string { return r.id }
 // since is a time within the recording.
 func (r *Recording) since(t time.Time) time.Duration { return max(t.Sub(r.start), 0) }
 
+var (
+	errTooLarge = errors.New("a record is larger than a frame may be")
+	errEnded    = errors.New("the recording has ended")
+)
+
 // Format notes what a payload type of a party means.
 func (r *Recording) Format(p consent.Party, pt uint8, encoding string, clockRate int) error {
 	return r.add(content{kind: recFormat, party: p, pt: pt, clockRate: clockRate, text: encoding})
@@ -136,6 +141,9 @@ func cutAt(b []byte, limit int) int {
 }
 
 func (r *Recording) writeFrame(plain []byte, flag byte) error {
+	if len(plain) > maxFrame-r.frames.aead.Overhead() {
+		return errTooLarge
+	}
 	frame := r.frames.frame(plain, flag)
 	if _, err := r.file.Write(frame); err != nil {
 		return fmt.Errorf("writing a recording: %w", err)
@@ -160,6 +168,9 @@ func (r *Recording) note(err error) error {
 	r.room.Broadcast()
 	return r.failed
 }
+
+// stop lets nothing more be added, and nobody wait for room.
+func (r *Recording) stop(why error) { _ = r.note(why) }
 
 // sync makes what was flushed durable.
 func (r *Recording) sync() error {
@@ -195,6 +206,7 @@ func (r *Recording) onDisk() progress {
 func (r *Recording) Seal(at time.Time, reason string) error {
 	s := r.store
 	err := r.finish(at, reason)
+	r.stop(errEnded)
 	if err != nil {
 		s.log.Error("a recording ends incomplete", "recording", r.id, "error", err)
 		reason = "incomplete: " + err.Error()

@@ -117,6 +117,9 @@ func (s *Store) startUp() error {
 func (s *Store) Close() error {
 	close(s.quit)
 	s.workers.Wait()
+	for _, r := range s.running() {
+		r.stop(errClosed)
+	}
 	s.runTasks()
 	err := s.audit.appendJSON(contextForever, TypeNodeDown, nodeEvent{s.node})
 	return errors.Join(err, s.audit.closeDB(), s.keys.closeDB())

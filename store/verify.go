@@ -57,8 +57,8 @@ func verifyTx(tx *bolt.Tx, vkey string, older []byte, keys monthKeys) (Report, e
 		}
 	}
 	signed := tx.Bucket(bMeta).Get(kCheckpoint)
-	if signed == nil && len(older) == 0 && tx.Bucket(bLeaf).Stats().KeyN == 0 {
-		return Report{BadSeq: -1}, nil // nothing was ever logged
+	if signed == nil { // a gate's first act is to log its start
+		return Report{Problem: "there is no checkpoint: nothing was ever logged, or all of it was removed"}, nil
 	}
 	c, err := newChecker(signed, vkey, older)
 	if err != nil {

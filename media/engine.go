@@ -2,41 +2,76 @@ package media
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
+	"time"
 
 	"consentgate/consent"
 )
 
-// Config is what an Engine needs; all of it must be set.
+// Config is what an Engine needs; Pool, Metrics and Log must be set.
 type Config struct {
 	Pool    *Pool
 	Metrics *Metrics
 	Log     *slog.Logger
+	// Learning is how long after a description a peer may show that it sends from
+	// another port than it said; 0: 5 s.
+	Learning time.Duration
 }
 
-// Engine makes relays and knows when the last recording is sealed.
+// Engine makes relays and knows when the last recording is sealed. It is safe
+// for concurrent use.
 type Engine struct {
-	cfg  Config
-	taps sync.WaitGroup
+	cfg Config
+
+	mu   sync.Mutex
+	taps map[*Tap]struct{} // not sealed yet
 }
 
 // NewEngine makes an engine.
-func NewEngine(c Config) *Engine { return &Engine{cfg: c} }
-
-// Wait returns when every tap's recorder is sealed, or with ctx's error. Call
-// it when no relay is made any more.
-func (e *Engine) Wait(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() { e.taps.Wait(); close(done) }()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for recordings to be sealed: %w", ctx.Err())
+func NewEngine(c Config) *Engine {
+	if c.Learning == 0 {
+		c.Learning = 5 * time.Second
 	}
+	return &Engine{cfg: c, taps: map[*Tap]struct{}{}}
+}
+
+// Wait returns when every tap's recorder is sealed, or with ctx's error. Close
+// the relays first: a tap whose call goes on isn't sealed.
+func (e *Engine) Wait(ctx context.Context) error {
+	for t := e.unsealed(); t != nil; t = e.unsealed() {
+		select {
+		case <-t.Done():
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for recordings to be sealed: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// unsealed returns any tap that isn't sealed, nil when there is none.
+func (e *Engine) unsealed() *Tap {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for t := range e.taps {
+		return t
+	}
+	return nil
+}
+
+func (e *Engine) add(t *Tap) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.taps[t] = struct{}{}
+}
+
+func (e *Engine) remove(t *Tap) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.taps, t)
 }
 
 // Sides are a trunk's name and our own addresses on its two sides.
@@ -45,43 +80,31 @@ type Sides struct {
 	Remote, Local netip.Addr
 }
 
-// EventKind is what a relay reports.
-type EventKind uint8
-
-const (
-	KeyPressed EventKind = iota // a party pressed a key
-	TapFailed                   // the recorder failed: the tap has closed itself
-)
-
-// Event is what a relay reports. Err is set for TapFailed.
-type Event struct {
-	Kind  EventKind
-	Party consent.Party
-	Press consent.Press
-	Err   error
-}
-
 // NewRelay takes ports on both sides and starts to read them; nothing passes
 // before Bridge and SetPeer. onEvent is called on the relay's goroutines: it must
-// not block nor call the relay, and isn't called after Close has returned.
+// not block nor call the relay, and isn't called after Close has returned. The
+// error is ErrNoPorts when the pool has none.
 func (e *Engine) NewRelay(call string, s Sides, onEvent func(Event)) (*Relay, error) {
-	r := &Relay{engine: e, log: e.cfg.Log.With("call", call), onEvent: onEvent}
-	for p, ip := range map[consent.Party]netip.Addr{consent.Remote: s.Remote, consent.Local: s.Local} {
-		port, rtp, rtcp, err := e.cfg.Pool.bind(ip)
-		if err != nil {
-			r.Close()
-			return nil, fmt.Errorf("taking media ports on %s: %w", ip, err)
-		}
-		side := "carrier"
-		if p == consent.Local {
-			side = "pbx"
-		}
-		r.legs[p] = &Leg{relay: r, party: p, port: port, rtp: rtp, rtcp: rtcp, ip: ip,
-			taken: e.cfg.Metrics.packets.WithLabelValues(s.Trunk, side)}
+	remote, err := e.cfg.Pool.bind(s.Remote)
+	if err != nil {
+		return nil, fmt.Errorf("taking media ports on %s: %w", s.Remote, err)
 	}
+	local, err := e.cfg.Pool.bind(s.Local)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("taking media ports on %s: %w", s.Local, err), remote.close())
+		e.cfg.Pool.put(remote.port)
+		return nil, err
+	}
+	r := &Relay{engine: e, log: e.cfg.Log.With("call", call), onEvent: onEvent}
+	r.legs[consent.Remote] = r.leg(consent.Remote, s.Remote, remote, s.Trunk, "carrier")
+	r.legs[consent.Local] = r.leg(consent.Local, s.Local, local, s.Trunk, "pbx")
 	for _, l := range r.legs {
-		r.readers.Go(l.readRTP)
-		r.readers.Go(l.readRTCP)
+		r.readers.Go(func() { l.read(l.pair.rtp, l.packet) })
+		r.readers.Go(func() { l.read(l.pair.rtcp, l.report) })
 	}
 	return r, nil
+}
+
+func (r *Relay) leg(p consent.Party, ip netip.Addr, x pair, trunk, side string) *Leg {
+	return &Leg{relay: r, party: p, ip: ip, pair: x, taken: r.engine.cfg.Metrics.packets.WithLabelValues(trunk, side)}
 }

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -8,39 +9,52 @@ import (
 	"github.com/pion/rtp"
 )
 
-// FuzzPacket: whatever a peer sends as RTP, the readers of headers, keys and
-// streams don't panic, and what they would pass on is as long as what came.
+// FuzzPacket: whatever a peer sends as RTP, what we read of it is what pion's
+// parser reads, and moving it into a stream changes its header's numbers and
+// marker and nothing else.
 func FuzzPacket(f *testing.F) {
 	f.Add([]byte{0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0xff})
 	f.Add([]byte{0x80, 101, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0x8a, 3, 32})
 	f.Add([]byte{0x9f, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1})
+	f.Add([]byte{0xa0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 9, 9, 2})
+	f.Add([]byte{0x91, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4, 0xbe, 0xde, 0, 1, 0x10, 7, 0, 0, 5})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > maxPacket {
 			return
 		}
-		var h rtp.Header
-		n, err := h.Unmarshal(data)
-		if err != nil || h.Version != 2 {
+		h, ok := parse(data)
+		var want rtp.Packet
+		if err := want.Unmarshal(data); err == nil && want.Version == 2 && ok {
+			if h.pt != want.PayloadType || h.seq != want.SequenceNumber || h.ts != want.Timestamp || h.ssrc != want.SSRC ||
+				!bytes.Equal(h.payload, want.Payload) {
+				t.Fatalf("read %+v, pion reads %v", h, want)
+			}
+		}
+		if !ok {
 			return
 		}
-		var k keypad
-		k.feed(h.SSRC, h.Timestamp, data[n:], true, time.Time{})
-		k.feed(h.SSRC, h.Timestamp+1, data[n:], false, time.Time{})
+		moved, now := bytes.Clone(data), time.Now()
 		var s stream
-		s.pass(data, time.Now())
-		s.next(160, true, time.Now())
-		s.pass(data, time.Now())
-		var again rtp.Header
-		if m, err := again.Unmarshal(data); err != nil || m != n || again.SSRC != s.ssrc {
-			t.Fatalf("the packet isn't one any more: %v", err)
+		if why := s.pass(moved, h, now); why != reasons || !bytes.Equal(moved, data) {
+			t.Fatalf("an untouched direction: reason %d, % x became % x", why, data, moved)
+		}
+		next := s.next(160, true, now)
+		s.yield()
+		if why := s.pass(moved, h, now); why != reasons {
+			t.Fatalf("it can't join: reason %d", why)
+		}
+		got, ok := parse(moved)
+		if !ok || got.ssrc != h.ssrc || got.seq != next.seq+1 || got.pt != h.pt || moved[0] != data[0] || !bytes.Equal(moved[12:], data[12:]) {
+			t.Fatalf("% x became % x", data, moved)
 		}
 	})
 }
 
-// FuzzRTCP: translation doesn't panic, and makes RTCP of RTCP.
+// FuzzRTCP: translation doesn't panic, makes RTCP of RTCP, and names no source
+// that its receiver doesn't know by that name.
 func FuzzRTCP(f *testing.F) {
-	for _, p := range []rtcp.Packet{&rtcp.SenderReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 2}}},
-		&rtcp.ReceiverReport{SSRC: 1}, &rtcp.Goodbye{Sources: []uint32{1}},
+	for _, p := range []rtcp.Packet{&rtcp.SenderReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 9}}},
+		&rtcp.ReceiverReport{SSRC: 1}, &rtcp.Goodbye{Sources: []uint32{1}}, &rtcp.ExtendedReport{SenderSSRC: 1},
 		&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{Source: 1, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "x"}}}}}} {
 		raw, err := p.Marshal()
 		if err != nil {
@@ -48,14 +62,23 @@ func FuzzRTCP(f *testing.F) {
 		}
 		f.Add(raw)
 	}
-	ours := mapping{ours: true, ssrc: 9, source: 1, moved: true, moveSeq: 5, moveTime: 7}
+	ours := mapping{ours: true, ssrc: 9, joined: true, join: join{source: 1, seq: 5, ts: 7}}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		out, err := translate(data, ours, ours)
-		if err != nil {
+		if len(data) > maxPacket {
 			return
 		}
-		if _, err := rtcp.Unmarshal(out); err != nil {
+		out, err := translate(data, ours, ours)
+		if err != nil || out == nil {
+			return
+		}
+		packets, err := rtcp.Unmarshal(out)
+		if err != nil {
 			t.Fatalf("what we made isn't RTCP: %v", err)
+		}
+		for _, p := range packets {
+			if sr, ok := p.(*rtcp.SenderReport); ok && sr.SSRC != 9 {
+				t.Fatalf("a sender report of %d", sr.SSRC)
+			}
 		}
 	})
 }

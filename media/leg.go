@@ -1,185 +1,176 @@
 package media
 
 import (
-	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/rtp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"consentgate/consent"
+	"consentgate/media/dtmf"
 )
-
-// maxPacket is the largest datagram taken, in bytes: an Ethernet frame's worth.
-const maxPacket = 1500
 
 // Leg is one side's RTP and RTCP sockets, and what its peer hears.
 type Leg struct {
 	relay *Relay
 	party consent.Party
 	ip    netip.Addr
-	port  uint16
-	rtp   *net.UDPConn
-	rtcp  *net.UDPConn
+	pair  pair
 	taken prometheus.Counter
 
 	place atomic.Pointer[place] // nil until SetPeer: every packet is a stranger's
 	out   stream                // towards this leg's peer
-	keys  keypad                // of the RTP reader
+	keys  dtmf.Keypad           // of the RTP reader
 
-	playing  sync.Mutex // serialises Play, Notice and Stop
-	player   *player
-	speaking atomic.Bool // a prompt plays, so the other party isn't heard
+	mu      sync.Mutex
+	closed  bool
+	player  *player        // the latest
+	players sync.WaitGroup // their goroutines
 }
 
 // Addr is our RTP address on this side; RTCP is the next port.
-func (l *Leg) Addr() netip.AddrPort { return netip.AddrPortFrom(l.ip, l.port) }
+func (l *Leg) Addr() netip.AddrPort { return netip.AddrPortFrom(l.ip, l.pair.number) }
 
-// SetPeer puts a description into force. Where it names another address than
-// the last one, what was learnt is forgotten and the learning window starts.
+// SetPeer puts a description into force, at each offer and answer, and starts the
+// window in which one other port of the peer's address may be learnt. Where it
+// names the same address as before, what was learnt stays in force until then.
 func (l *Leg) SetPeer(p Peer) {
-	if p.Ptime == 0 {
-		p.Ptime = 20 * time.Millisecond
-	}
-	n := &place{Peer: p, until: time.Now().Add(learning)}
-	if old := l.place.Load(); old != nil && old.RTP == p.RTP {
-		n.until = old.until
-		n.rtp.Store(old.rtp.Load())
-		n.rtcp.Store(old.rtcp.Load())
-	}
-	l.place.Store(n)
+	l.place.Store(newPlace(p, l.place.Load(), l.pair.former, time.Now().Add(l.relay.engine.cfg.Learning)))
 }
 
-// close ends the leg's player and readers.
+// close ends the leg's player and its readers' sockets.
 func (l *Leg) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	l.Stop()
-	for _, c := range []*net.UDPConn{l.rtp, l.rtcp} {
-		if err := c.Close(); err != nil {
-			l.relay.log.Warn("closing a media socket", "error", err)
-		}
+	if err := l.pair.close(); err != nil {
+		l.relay.log.Warn("closing media sockets", "error", err)
 	}
 }
 
-// readRTP is the goroutine of the RTP socket.
-func (l *Leg) readRTP() {
-	buf := make([]byte, maxPacket)
-	var header rtp.Header // reused: reading a plain header then costs no allocation
+// free gives the ports back, once nobody uses the leg any more.
+func (l *Leg) free() {
+	if p := l.place.Load(); p != nil {
+		l.pair.former = [2]netip.AddrPort{p.rtp.target(), p.rtcp.target()}
+	}
+	l.relay.engine.cfg.Pool.put(l.pair.port)
+}
+
+// read is the goroutine of a socket. What to do with a packet isn't its matter.
+func (l *Leg) read(socket *net.UDPConn, packet func(data []byte, from netip.AddrPort, at time.Time)) {
+	buf := make([]byte, maxPacket+1)
 	for {
-		n, from, err := l.rtp.ReadFromUDPAddrPort(buf)
-		if errors.Is(err, net.ErrClosed) {
+		n, from, err := socket.ReadFromUDPAddrPort(buf)
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return
-		}
-		if err == nil {
-			l.packet(&header, buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), time.Now())
+		case err != nil:
+			l.relay.drop(unread)
+		case n > maxPacket: // there may be more of it than we have
+			l.relay.drop(malformed)
+		default:
+			packet(buf[:n], unmap(from), time.Now())
 		}
 	}
 }
 
 // packet decides what becomes of one RTP packet.
-func (l *Leg) packet(h *rtp.Header, data []byte, from netip.AddrPort, at time.Time) {
+func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 	p := l.place.Load()
-	if p == nil || !admits(p.RTP, &p.rtp, p.until, from, at) {
-		l.relay.drop(dropStranger)
+	if p == nil || !p.rtp.admits(from, at) {
+		l.relay.drop(stranger)
 		return
 	}
-	offset, err := h.Unmarshal(data)
-	if err != nil || h.Version != 2 || h.PayloadType >= 64 && h.PayloadType <= 95 { // RTCP: RFC 5761 section 4
-		l.relay.drop(dropMalformed)
+	h, ok := parse(data)
+	if !ok {
+		l.relay.drop(malformed)
 		return
 	}
 	l.taken.Inc()
 	bridged := l.relay.bridged.Load()
-	if slices.Contains(p.Events, h.PayloadType) {
-		press, counts, ours := l.keys.feed(h.SSRC, h.Timestamp, data[offset:], !bridged, at)
-		if counts {
-			press.SSRC = h.SSRC
-			l.relay.onEvent(Event{Kind: KeyPressed, Party: l.party, Press: press})
-		}
-		if ours {
-			l.relay.drop(dropKey)
+	if rate := p.events[h.pt]; rate != 0 {
+		if l.key(h, rate, !bridged, at) {
+			l.relay.drop(ourKey)
 			return
 		}
 	} else if t := l.relay.tap.Load(); t != nil && bridged {
-		t.offer(l.party, data, at)
+		t.offer(l.party, p, data, at)
 	}
 	if !bridged {
-		l.relay.drop(dropGated)
+		l.relay.drop(gated)
 		return
 	}
-	l.relay.legs[l.party.Other()].forward(data, at)
+	l.relay.legs[l.party.Other()].forward(data, h, at)
+}
+
+// key reports the keys in a packet, and whether it must not be passed on.
+func (l *Leg) key(h header, rate int, apart bool, at time.Time) bool {
+	presses, swallow := l.keys.Feed(dtmf.Packet{SSRC: h.ssrc, Timestamp: h.ts, Payload: h.payload, ClockRate: rate, At: at}, apart)
+	for _, press := range presses {
+		l.relay.emit(Event{Kind: KeyPressed, Party: l.party, Press: press})
+	}
+	return swallow
 }
 
 // forward sends the other party's packet to this leg's peer.
-func (l *Leg) forward(data []byte, at time.Time) {
+func (l *Leg) forward(data []byte, h header, at time.Time) {
 	p := l.place.Load()
 	if p == nil || !p.RTP.IsValid() {
-		l.relay.drop(dropHeld)
+		l.relay.drop(held)
 		return
 	}
-	if l.speaking.Load() {
-		l.relay.drop(dropGated)
-		return
-	}
-	if !l.out.pass(data, at) {
-		l.relay.drop(dropLate)
+	if why := l.out.pass(data, h, at); why != reasons {
+		l.relay.drop(why)
 		return
 	}
 	l.send(data, p)
 }
 
-func (l *Leg) send(data []byte, p *place) {
-	if _, err := l.rtp.WriteToUDPAddrPort(data, address(p.RTP, &p.rtp)); err != nil {
-		l.relay.drop(dropSend)
+// send sends an RTP packet; false: it didn't leave.
+func (l *Leg) send(data []byte, p *place) bool {
+	if _, err := l.pair.rtp.WriteToUDPAddrPort(data, p.rtp.target()); err != nil {
+		l.relay.drop(unsent)
+		return false
 	}
+	return true
 }
 
-// readRTCP is the goroutine of the RTCP socket.
-func (l *Leg) readRTCP() {
-	buf := make([]byte, maxPacket)
-	for {
-		n, from, err := l.rtcp.ReadFromUDPAddrPort(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err == nil {
-			l.report(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
-		}
-	}
-}
-
-// report passes on an RTCP packet.
-func (l *Leg) report(data []byte, from netip.AddrPort) {
+// report decides what becomes of one RTCP packet.
+func (l *Leg) report(data []byte, from netip.AddrPort, at time.Time) {
 	p := l.place.Load()
-	if p == nil || !admits(p.RTCP, &p.rtcp, p.until, from, time.Now()) {
-		l.relay.drop(dropStranger)
+	if p == nil || !p.rtcp.admits(from, at) {
+		l.relay.drop(stranger)
 		return
 	}
-	if len(data) < 8 || data[0]>>6 != 2 || int(binary.BigEndian.Uint16(data[2:])+1)*4 > len(data) {
-		l.relay.drop(dropMalformed)
+	if !isReport(data) {
+		l.relay.drop(malformed)
 		return
 	}
 	if !l.relay.bridged.Load() {
-		l.relay.drop(dropGated)
+		l.relay.drop(gated)
 		return
 	}
 	other := l.relay.legs[l.party.Other()]
 	to := other.place.Load()
 	if to == nil || !to.RTCP.IsValid() {
-		l.relay.drop(dropHeld)
+		l.relay.drop(held)
 		return
 	}
 	out, err := translate(data, other.out.mapping(), l.out.mapping())
 	if err != nil {
-		l.relay.drop(dropMalformed)
+		l.relay.drop(malformed)
 		return
 	}
-	if _, err := other.rtcp.WriteToUDPAddrPort(out, address(to.RTCP, &to.rtcp)); err != nil {
-		l.relay.drop(dropSend)
+	if out == nil {
+		l.relay.drop(prompted)
+		return
+	}
+	if _, err := other.pair.rtcp.WriteToUDPAddrPort(out, to.rtcp.target()); err != nil {
+		l.relay.drop(unsent)
 	}
 }

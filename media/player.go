@@ -1,7 +1,6 @@
 package media
 
 import (
-	"encoding/binary"
 	"errors"
 	"sync"
 	"time"
@@ -15,38 +14,40 @@ type Played struct {
 	Err      error // why nothing could be played
 }
 
-// ErrCannotPlay: the party has no address now, or no codec that prompts have.
+// ErrCannotPlay: the party has no address now, or no codec that prompts have, or
+// the prompt is empty, or the call is over.
 var ErrCannotPlay = errors.New("the party can't be played a prompt now")
+
+// tooLate is how far behind a player may be and still catch up by sending faster.
+const tooLate = 200 * time.Millisecond
 
 // player sends audio of ours to one leg's peer, a packet each Ptime by absolute
 // time, so that it doesn't drift. It ends when the audio does or when stopped.
 type player struct {
-	leg   *Leg
-	audio []int16
-	then  bool // silence after the audio, until stopped
-	quit  chan struct{}
-	ended sync.WaitGroup
+	leg    *Leg
+	audio  []int16
+	notice bool // silence after the audio, until stopped
+
+	quit   chan struct{}
+	once   sync.Once
+	silent chan struct{} // closed when no packet of it will follow
 }
 
-// Play plays a prompt to the leg's peer. What played before is stopped first.
-// done is called once, perhaps before Play returns, and must not call the leg.
+// Play plays a prompt to the leg's peer in place of what plays, and of the other
+// party. done is called exactly once, perhaps before Play returns. It may start
+// the next prompt, but not close the relay.
 func (l *Leg) Play(a *Audio, done func(Played)) {
-	l.playing.Lock()
-	defer l.playing.Unlock()
-	l.stop()
-	if p := l.place.Load(); p == nil || !p.RTP.IsValid() || p.Codec.encoder() == nil {
+	p := l.place.Load()
+	if a == nil || len(a.PCM) == 0 || p == nil || !p.RTP.IsValid() || p.Codec.encoder() == nil || !l.start(a.PCM, false, done) {
+		l.Stop()
 		done(Played{Err: ErrCannotPlay})
-		return
 	}
-	l.start(a.PCM, false, done)
 }
 
 // Notice plays audio once, then silence until something else is to be heard: the
 // stream goes on, so that no telephone takes the line for dead. Nil is silence.
+// A party that can't be played to now is when a re-INVITE makes it possible.
 func (l *Leg) Notice(a *Audio) {
-	l.playing.Lock()
-	defer l.playing.Unlock()
-	l.stop()
 	var pcm []int16
 	if a != nil {
 		pcm = a.PCM
@@ -56,65 +57,95 @@ func (l *Leg) Notice(a *Audio) {
 
 // Stop ends what plays; when it returns no packet of it will follow.
 func (l *Leg) Stop() {
-	l.playing.Lock()
-	defer l.playing.Unlock()
-	l.stop()
-}
-
-func (l *Leg) stop() {
-	if l.player != nil {
-		close(l.player.quit)
-		l.player.ended.Wait()
-		l.player = nil
+	l.mu.Lock()
+	p := l.player
+	l.mu.Unlock()
+	if p != nil {
+		p.stop()
+		<-p.silent
 	}
 }
 
-func (l *Leg) start(pcm []int16, then bool, done func(Played)) {
-	p := &player{leg: l, audio: pcm, then: then, quit: make(chan struct{})}
+func (p *player) stop() { p.once.Do(func() { close(p.quit) }) }
+
+// start hands the leg over to a new player; false when the call is over.
+func (l *Leg) start(pcm []int16, notice bool, done func(Played)) bool {
+	p := &player{leg: l, audio: pcm, notice: notice, quit: make(chan struct{}), silent: make(chan struct{})}
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return false
+	}
+	before := l.player
 	l.player = p
-	l.speaking.Store(true)
-	p.ended.Go(func() {
+	l.players.Add(1)
+	l.mu.Unlock()
+	if before != nil {
+		before.stop()
+	}
+	go func() {
+		defer l.players.Done()
+		if before != nil {
+			<-before.silent
+		}
 		played := p.run()
-		l.speaking.Store(false)
+		close(p.silent)
 		done(played)
-	})
+	}()
+	return true
 }
 
+// run is the player's goroutine.
 func (p *player) run() Played {
-	var played Played
-	total := (&Audio{PCM: p.audio}).Duration()
-	start := time.Now()
+	defer p.leg.out.yield()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	packet := make([]byte, 12, 12+sampleRate/10)
-	spurt, next := true, start
-	for {
-		select {
-		case <-p.quit:
-			return played
-		case <-timer.C:
-		}
-		if len(p.audio) == 0 && !p.then {
-			played.Complete = played.Heard >= total
-			return played
+	packet := make([]byte, 0, maxPacket)
+	heard, rest := 0, p.audio
+	next, spurt := time.Now(), true
+	for p.due(timer) {
+		if len(rest) == 0 && !p.notice {
+			return Played{Heard: samples(heard), Complete: heard == len(p.audio)}
 		}
 		to := p.leg.place.Load()
-		if to == nil { // no description yet: time passes, nothing is sent
-			to = &place{Peer: Peer{Ptime: 20 * time.Millisecond}}
+		ptime := 20 * time.Millisecond
+		if to != nil {
+			ptime = to.Ptime
 		}
-		n := int(to.Ptime * sampleRate / time.Second)
-		frame := p.audio[:min(n, len(p.audio))]
-		p.audio = p.audio[len(frame):]
-		if p.leg.sendFrame(to, packet, frame, n, spurt) {
-			played.Heard += time.Duration(len(frame)) * time.Second / sampleRate
-			spurt = false
+		n := int(ptime * sampleRate / time.Second)
+		frame := rest[:min(n, len(rest))]
+		rest = rest[len(frame):]
+		sent := to != nil && p.leg.sendFrame(to, packet, frame, n, spurt)
+		if sent {
+			heard += len(frame)
 		} else {
-			spurt = true
+			p.leg.out.yield()
 		}
-		next = next.Add(to.Ptime)
+		next, spurt = next.Add(ptime), !sent
+		if now := time.Now(); now.Sub(next) > tooLate { // the machine slept: no burst, time went on instead
+			next, spurt = now, true
+		}
 		timer.Reset(time.Until(next))
 	}
+	return Played{Heard: samples(heard)}
 }
+
+// due waits for the next packet's time; false when the player has been stopped.
+func (p *player) due(timer *time.Timer) bool {
+	select {
+	case <-p.quit:
+		return false
+	case <-timer.C:
+	}
+	select {
+	case <-p.quit:
+		return false
+	default:
+		return true
+	}
+}
+
+func samples(n int) time.Duration { return time.Duration(n) * time.Second / sampleRate }
 
 // sendFrame sends one packet of n samples: the frame and silence behind it, in
 // the codec of the moment, for a re-INVITE may change it.
@@ -123,21 +154,17 @@ func (l *Leg) sendFrame(to *place, packet []byte, frame []int16, n int, spurt bo
 	if encode == nil || !to.RTP.IsValid() {
 		return false
 	}
-	seq, ts, ssrc := l.out.next(uint32(n), spurt, time.Now())
-	packet = packet[:12]
-	packet[0], packet[1] = 0x80, to.Codec.PayloadType
+	packet = append(packet[:0], 0x80, to.Codec.PayloadType, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	l.out.next(uint32(n), spurt, time.Now()).put(packet)
 	if spurt {
-		packet[1] |= 0x80
+		setMarker(packet)
 	}
-	binary.BigEndian.PutUint16(packet[2:], seq)
-	binary.BigEndian.PutUint32(packet[4:], ts)
-	binary.BigEndian.PutUint32(packet[8:], ssrc)
 	for _, s := range frame {
 		packet = append(packet, encode(s))
 	}
+	silence := encode(0)
 	for range n - len(frame) {
-		packet = append(packet, encode(0))
+		packet = append(packet, silence)
 	}
-	l.send(packet, to)
-	return true
+	return l.send(packet, to)
 }

@@ -6,11 +6,16 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
 // ErrNoPorts means that every port of the range is in use or in quarantine.
 var ErrNoPorts = errors.New("no media port is free")
+
+// receiveBuffer of a socket, bytes. About a second of speech with the kernel's
+// own overhead: enough for any pause of ours, too little to play yesterday's.
+const receiveBuffer = 128 << 10
 
 // PoolConfig is the range that a Pool hands out.
 type PoolConfig struct {
@@ -22,19 +27,27 @@ type PoolConfig struct {
 // Pool hands out pairs of UDP ports: RTP on an even port, RTCP on the next one
 // (RFC 3550 section 11). The port released longest ago goes first, and none
 // before its quarantine is over: packets of the old call that are still under
-// way must not meet a new one.
+// way must not meet a new one. It is safe for concurrent use.
 type Pool struct {
 	quarantine time.Duration
 	now        func() time.Time
 
 	mu    sync.Mutex
-	free  []freePort // in order of release
+	free  []port // in order of release
 	inUse int
 }
 
-type freePort struct {
-	port     uint16
-	released time.Time
+// port is a pair's RTP port, with what must be known of its last use.
+type port struct {
+	number   uint16
+	released time.Time         // zero: never used
+	former   [2]netip.AddrPort // where the last call's RTP and RTCP came from
+}
+
+// pair is a port pair in use.
+type pair struct {
+	port
+	rtp, rtcp *net.UDPConn
 }
 
 // NewPool makes a pool. Nothing is bound yet.
@@ -46,8 +59,8 @@ func NewPool(c PoolConfig) (*Pool, error) {
 	if p.now == nil {
 		p.now = time.Now
 	}
-	for port := int(c.Min) + int(c.Min)%2; port+1 <= int(c.Max); port += 2 {
-		p.free = append(p.free, freePort{port: uint16(port)})
+	for n := int(c.Min) + int(c.Min)%2; n > 0 && n+1 <= int(c.Max); n += 2 {
+		p.free = append(p.free, port{number: uint16(n)})
 	}
 	if len(p.free) < 2 {
 		return nil, fmt.Errorf("media ports %d-%d hold no two pairs, and a call needs two", c.Min, c.Max)
@@ -62,48 +75,83 @@ func (p *Pool) InUse() int {
 	return p.inUse
 }
 
-// take returns the next port, oldest release first; false when none may be used.
-func (p *Pool) take() (uint16, bool) {
+// take returns the port released longest ago; false when none may be used now.
+func (p *Pool) take() (port, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.free) == 0 || !p.free[0].released.IsZero() && p.now().Sub(p.free[0].released) < p.quarantine {
-		return 0, false
+		return port{}, false
 	}
-	port := p.free[0].port
+	out := p.free[0]
 	p.free = p.free[1:]
 	p.inUse++
-	return port, true
+	return out, true
 }
 
 // put gives a port back, into quarantine.
-func (p *Pool) put(port uint16) {
+func (p *Pool) put(x port) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.free = append(p.free, freePort{port, p.now()})
+	x.released = p.now()
+	p.free = append(p.free, x)
 	p.inUse--
 }
 
-// bind takes a port pair on ip. A port that another program holds is passed over.
-func (p *Pool) bind(ip netip.Addr) (port uint16, rtp, rtcp *net.UDPConn, err error) {
-	for range 16 {
-		port, ok := p.take()
-		if !ok {
-			return 0, nil, nil, ErrNoPorts
-		}
-		rtp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, port)))
-		if err != nil {
-			p.put(port)
-			continue
-		}
-		rtcp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, port+1)))
-		if err != nil {
-			p.put(port)
-			if err := rtp.Close(); err != nil {
-				return 0, nil, nil, fmt.Errorf("closing a media socket: %w", err)
-			}
-			continue
-		}
-		return port, rtp, rtcp, nil
-	}
-	return 0, nil, nil, ErrNoPorts
+// untake gives back a port that nothing was done with.
+func (p *Pool) untake(x port) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append([]port{x}, p.free...)
+	p.inUse--
 }
+
+// bind takes a pair on ip. A pair that another program holds a port of is passed
+// over, and tried again after its quarantine. Other errors are the address's
+// fault or the system's, and no other port would do better.
+func (p *Pool) bind(ip netip.Addr) (pair, error) {
+	if !ip.IsValid() {
+		return pair{}, errors.New("no local address to bind media ports on")
+	}
+	for {
+		x, ok := p.take()
+		if !ok {
+			return pair{}, ErrNoPorts
+		}
+		out, err := listenPair(ip, x)
+		switch {
+		case err == nil:
+			return out, nil
+		case errors.Is(err, syscall.EADDRINUSE):
+			p.put(x)
+		default:
+			p.untake(x)
+			return pair{}, err
+		}
+	}
+}
+
+func listenPair(ip netip.Addr, x port) (pair, error) {
+	rtp, err := listen(ip, x.number)
+	if err != nil {
+		return pair{}, err
+	}
+	rtcp, err := listen(ip, x.number+1)
+	if err != nil {
+		return pair{}, errors.Join(err, rtp.Close())
+	}
+	return pair{x, rtp, rtcp}, nil
+}
+
+func listen(ip netip.Addr, number uint16) (*net.UDPConn, error) {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, number)))
+	if err != nil {
+		return nil, fmt.Errorf("binding a media port: %w", err)
+	}
+	if err := c.SetReadBuffer(receiveBuffer); err != nil {
+		return nil, errors.Join(fmt.Errorf("sizing a media socket's buffer: %w", err), c.Close())
+	}
+	return c, nil
+}
+
+// close closes both sockets.
+func (x pair) close() error { return errors.Join(x.rtp.Close(), x.rtcp.Close()) }

@@ -3,13 +3,27 @@ package media
 import (
 	"errors"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"consentgate/consent"
 )
+
+// EventKind is what a relay reports.
+type EventKind uint8
+
+const (
+	KeyPressed EventKind = iota // a party pressed a key
+	TapFailed                   // the recorder failed: the tap has closed itself
+)
+
+// Event is what a relay reports. Err is set for TapFailed.
+type Event struct {
+	Kind  EventKind
+	Party consent.Party
+	Press consent.Press
+	Err   error
+}
 
 // Relay is the media of one call. Its methods are for the call's goroutine.
 type Relay struct {
@@ -19,9 +33,12 @@ type Relay struct {
 	legs    [2]*Leg // by consent.Party
 	readers sync.WaitGroup
 
-	bridged atomic.Bool
-	tap     atomic.Pointer[Tap]
-	closed  bool
+	bridged atomic.Bool         // the parties hear each other
+	tap     atomic.Pointer[Tap] // the latest
+
+	mu       sync.Mutex
+	closed   bool
+	emitting sync.WaitGroup // calls of onEvent, begun while open
 }
 
 // Leg returns a party's leg.
@@ -38,8 +55,12 @@ func (r *Relay) Bridge() {
 // Gate keeps the parties apart: nothing passes until Bridge.
 func (r *Relay) Gate() { r.bridged.Store(false) }
 
-// ErrNoGrant is Open's answer to a grant that permits nothing.
-var ErrNoGrant = errors.New("there is no valid consent to record")
+var (
+	// ErrNoGrant is Open's answer to a grant that permits nothing.
+	ErrNoGrant = errors.New("there is no valid consent to record")
+	// ErrNotOpen is Open's answer when the call is over or being recorded already.
+	ErrNotOpen = errors.New("the call is over, or is being recorded already")
+)
 
 // Open lets packets reach a recorder from now on: those of both parties, as
 // they came, while the parties are bridged and the grant is valid. It is the
@@ -48,8 +69,10 @@ func (r *Relay) Open(g consent.Grant, s Sink) (*Tap, error) {
 	if !g.Valid() {
 		return nil, ErrNoGrant
 	}
-	if r.closed || r.tap.Load() != nil {
-		return nil, errors.New("the call is over, or is being recorded already")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.tap.Load(); r.closed || t != nil && t.open() {
+		return nil, ErrNotOpen
 	}
 	t := newTap(r, g, s)
 	r.tap.Store(t)
@@ -57,71 +80,42 @@ func (r *Relay) Open(g consent.Grant, s Sink) (*Tap, error) {
 }
 
 // Close ends the relay: the tap is closed, what plays is stopped, the ports go
-// into quarantine. It doesn't wait for the recorder's disk.
+// into quarantine. It waits for calls of onEvent and of done functions, but not
+// for the recorder's disk.
 func (r *Relay) Close() {
-	if r.closed {
+	r.mu.Lock()
+	was := r.closed
+	r.closed = true
+	r.mu.Unlock()
+	if was {
 		return
 	}
-	r.closed = true
 	r.bridged.Store(false)
 	if t := r.tap.Load(); t != nil {
 		t.Close("hang-up")
 	}
 	for _, l := range r.legs {
-		if l != nil {
-			l.close()
-		}
+		l.close()
 	}
 	r.readers.Wait()
 	for _, l := range r.legs {
-		if l != nil {
-			r.engine.cfg.Pool.put(l.port)
-		}
+		l.players.Wait()
+		l.free()
 	}
+	r.emitting.Wait()
 }
 
-func (r *Relay) drop(reason string) { r.engine.cfg.Metrics.dropped.WithLabelValues(reason).Inc() }
-
-// learning is how long after a (new) description a peer may show that it sends
-// from another port than it said (RFC 4961 isn't everywhere). Longer would let
-// others in: RTP Bleed, CVE-2017-14114.
-const learning = 5 * time.Second
-
-// Peer is what the far end's description says. A zero RTP means that it can't be
-// sent to now: it is on hold the old way, or refused the media.
-type Peer struct {
-	RTP, RTCP netip.AddrPort
-	Codec     Codec         // for prompts to it; zero: none can be played
-	Codecs    []Codec       // what it may send
-	Events    []uint8       // payload types of its telephone-events
-	Ptime     time.Duration // of prompts to it; 0: 20 ms
-}
-
-// place is a Peer in force, and the address it is known to send from.
-type place struct {
-	Peer
-	until time.Time // end of the learning window
-	rtp   atomic.Pointer[netip.AddrPort]
-	rtcp  atomic.Pointer[netip.AddrPort]
-}
-
-// admits reports whether a packet from that address is the peer's. Which of the
-// peer's ports it sends from is learnt once, from the address that it named.
-func admits(said netip.AddrPort, learnt *atomic.Pointer[netip.AddrPort], until time.Time, from netip.AddrPort, now time.Time) bool {
-	if l := learnt.Load(); l != nil {
-		return *l == from
+// emit reports an event, unless Close has been called.
+func (r *Relay) emit(ev Event) {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return
 	}
-	if from.Addr() != said.Addr() || !said.IsValid() || from != said && now.After(until) {
-		return false
-	}
-	learnt.Store(&from)
-	return true
+	r.emitting.Add(1)
+	r.mu.Unlock()
+	defer r.emitting.Done()
+	r.onEvent(ev)
 }
 
-// address is where to send: where the peer sends from, or where it said.
-func address(said netip.AddrPort, learnt *atomic.Pointer[netip.AddrPort]) netip.AddrPort {
-	if l := learnt.Load(); l != nil && said.IsValid() {
-		return *l
-	}
-	return said
-}
+func (r *Relay) drop(why reason) { r.engine.cfg.Metrics.dropped[why].Inc() }

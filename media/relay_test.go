@@ -322,7 +322,7 @@ func TestAPeersOwnPortIsLearntOnce(t *testing.T) {
 	if p := symmetric.recv(); p.SequenceNumber != 2 {
 		t.Error("not answered where it sends from")
 	}
-	r.ends[consent.Remote].send(voice(3)) // the place is taken
+	newEnd(t, r.ends[consent.Remote].to).send(voice(3)) // the place is taken
 	until(t, "the second was dropped", func() bool { return r.counter("rtp_dropped_total", "stranger") == 1 })
 }
 

@@ -1,7 +1,6 @@
 package media
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -16,90 +15,121 @@ type stream struct {
 
 	started bool
 	ours    bool // something of ours has been played
+	playing bool // something of ours is being played: nobody else is heard
 	ssrc    uint32
-	seq     uint16    // of the latest packet sent
-	ts      uint32    // of the latest packet sent
-	at      time.Time // when
+	seq     uint32    // highest sent, with the wraps so far in its upper half
+	ts      uint32    // highest sent
+	at      time.Time // when ts was sent
+	span    uint32    // samples in a packet of ours
 
-	source   uint32 // SSRC that the moves below are for
-	moved    bool   // they are set
-	first    uint16 // the source's sequence number at which they began
-	settled  bool   // so long ago that nothing from before can still come
-	moveSeq  uint16
-	moveTime uint32
+	join *join // how the source's numbers become ours; nil: the next packet joins
 }
 
-// next makes the header fields of a packet of ours that holds so many samples.
-func (s *stream) next(samples uint32, spurt bool, at time.Time) (seq uint16, ts, ssrc uint32) {
+// join is where a source's packets joined the stream, and how far they are moved.
+type join struct {
+	source  uint32 // SSRC
+	first   uint16 // the source's sequence number
+	seq     uint32 // to be added, as are the following
+	ts      uint32
+	settled bool // so long ago that nothing from before can still come
+}
+
+// longestEvent is how far behind speech a packet's time may lie: an event's
+// packets all bear its start, and it lasts 65,535 units at most (RFC 4733 2.3.5).
+const longestEvent = 1 << 16
+
+// next makes the header of a packet of ours that holds so many samples. spurt
+// says that time went on while nothing of ours was sent.
+func (s *stream) next(samples uint32, spurt bool, at time.Time) header {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.started {
-		s.ssrc, s.seq, s.ts = rand.Uint32(), uint16(rand.Uint32()), rand.Uint32()
+		s.started, s.span, s.at = true, samples, at
+		s.ssrc, s.seq, s.ts = rand.Uint32(), uint32(uint16(rand.Uint32())), rand.Uint32()
 	}
-	switch {
-	case !s.started:
-	case spurt: // time went on while nothing was sent
-		s.ts += max(elapsed(s.at, at), samples)
-	default:
-		s.ts += samples
+	if spurt {
+		s.ts += s.since(at)
+	} else {
+		s.ts += s.span
 	}
-	s.started, s.ours, s.moved = true, true, false
+	s.ours, s.playing, s.join = true, true, nil
 	s.seq++
-	s.at = at
-	return s.seq, s.ts, s.ssrc
+	s.at, s.span = at, samples
+	return header{seq: uint16(s.seq), ts: s.ts, ssrc: s.ssrc}
 }
 
-// elapsed is a time in samples.
-func elapsed(from, to time.Time) uint32 {
-	return uint32(to.Sub(from) * sampleRate / time.Second)
+// since is how much time to put between the latest packet and one sent at a
+// time, in samples: never less than what the latest holds.
+func (s *stream) since(at time.Time) uint32 {
+	return max(s.span, uint32(max(at.Sub(s.at), 0)*sampleRate/time.Second))
 }
 
-// pass prepares a packet of the other party in place; false: too late to join.
-func (s *stream) pass(packet []byte, at time.Time) bool {
-	seq := binary.BigEndian.Uint16(packet[2:])
-	ts := binary.BigEndian.Uint32(packet[4:])
-	ssrc := binary.BigEndian.Uint32(packet[8:])
+// yield lets the other party be heard again.
+func (s *stream) yield() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.ours {
-		s.started = true
-		s.ssrc, s.seq, s.ts, s.at = ssrc, seq, ts, at
-		return true
+	s.playing = false
+}
+
+// pass prepares a packet of the other party in place. A reason other than
+// reasons says why it can't be sent.
+func (s *stream) pass(packet []byte, h header, at time.Time) reason {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.playing:
+		return prompted
+	case !s.ours:
+		if !s.started || h.ssrc != s.ssrc {
+			s.started, s.span = true, sampleRate/50
+			s.ssrc, s.seq, s.ts, s.at = h.ssrc, uint32(h.seq), h.ts, at
+		}
+		s.note(s.extend(h.seq), h.ts, at)
+		return reasons
 	}
-	joins := !s.moved || s.source != ssrc
-	if joins {
-		s.source, s.moved, s.first, s.settled = ssrc, true, seq, false
-		s.moveSeq = s.seq + 1 - seq
-		s.moveTime = s.ts + max(elapsed(s.at, at), 1) - ts
-	} else if !s.settled && int16(seq-s.first) < 0 {
-		return false // from before the packet that we joined at
+	j := s.join
+	if j == nil || j.source != h.ssrc {
+		j = &join{source: h.ssrc, first: h.seq, seq: s.seq + 1 - uint32(h.seq), ts: s.ts + s.since(at) - h.ts}
+		s.join = j
+		setMarker(packet)
+	} else if !j.settled && int16(h.seq-j.first) < 0 {
+		return late
 	}
-	s.settled = s.settled || int16(seq-s.first) > 1<<10
-	seq, ts = seq+s.moveSeq, ts+s.moveTime
-	binary.BigEndian.PutUint16(packet[2:], seq)
-	binary.BigEndian.PutUint32(packet[4:], ts)
-	binary.BigEndian.PutUint32(packet[8:], s.ssrc)
-	if joins {
-		packet[1] |= 0x80 // marker: a talkspurt begins, RFC 3551 section 4.1
+	j.settled = j.settled || int16(h.seq-j.first) > 1<<10
+	h.seq, h.ts, h.ssrc = h.seq+uint16(j.seq), h.ts+j.ts, s.ssrc
+	h.put(packet)
+	s.note(s.extend(h.seq), h.ts, at)
+	return reasons
+}
+
+// extend is a sequence number of the stream with its upper half.
+func (s *stream) extend(seq uint16) uint32 { return s.seq + uint32(int32(int16(seq-uint16(s.seq)))) }
+
+// note remembers a packet sent. Packets out of order and those of events don't
+// turn the stream's time back; a source that starts its time afresh does.
+func (s *stream) note(seq, ts uint32, at time.Time) {
+	if int32(seq-s.seq) > 0 {
+		s.seq = seq
 	}
-	if joins || int16(seq-s.seq) > 0 {
-		s.seq, s.ts = seq, ts
+	if d := int32(ts - s.ts); d > 0 || d < -longestEvent {
+		s.ts, s.at = ts, at
 	}
-	s.at = at
-	return true
 }
 
 // mapping is how a stream's numbers relate to its source's, for RTCP.
 type mapping struct {
-	ours         bool
-	ssrc, source uint32
-	moveSeq      uint16
-	moveTime     uint32
-	moved        bool
+	ours   bool
+	ssrc   uint32
+	joined bool
+	join
 }
 
 func (s *stream) mapping() mapping {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return mapping{s.ours, s.ssrc, s.source, s.moveSeq, s.moveTime, s.moved}
+	m := mapping{ours: s.ours, ssrc: s.ssrc}
+	if s.join != nil {
+		m.joined, m.join = true, *s.join
+	}
+	return m
 }

@@ -7,87 +7,98 @@ import (
 	"consentgate/consent"
 )
 
-// Sink is a recorder for one grant. One goroutine of the tap's calls it, so it
-// may wait for its disk; the packets of meanwhile are kept up to a bound and
-// then dropped, which shows as a gap.
-type Sink interface {
-	// Format says what a payload type of a party means, before its first packet.
-	Format(party consent.Party, pt uint8, encoding string, clockRate int) error
-	// WriteRTP keeps an RTP packet as it came. It doesn't retain it.
-	WriteRTP(party consent.Party, at time.Time, packet []byte) error
-	// Gap says why a span of time holds no packets of a party.
-	Gap(party consent.Party, cause string, from, to time.Time) error
-	// Seal ends the recording. It is called once, and last.
-	Seal(at time.Time, reason string) error
-}
-
-// tapQueue bounds what may wait for a recorder: five seconds of both parties.
+// tapQueue bounds the packets that may wait for a recorder: five seconds of
+// both parties.
 const tapQueue = 512
 
-// Causes of gaps that a tap makes itself.
+// gather is how long the writer waits for more packets once there is one. To be
+// woken for each costs as much as relaying it.
+const gather = 50 * time.Millisecond
+
+// causeDropped is of the gaps that a slow recorder makes.
 const causeDropped = "writer-drop"
 
 // Tap copies the packets of one relay to one recorder.
 type Tap struct {
-	relay *Relay
-	grant consent.Grant
-	sink  Sink
-	queue chan item
-	done  chan struct{}
+	relay   *Relay
+	grant   consent.Grant
+	granted time.Time // of the Granted record
+	sink    Sink
+	done    chan struct{} // closed when the recorder has been sealed
+	wake    chan struct{} // something is in the queue
+	closing chan struct{} // closed with the tap
 
 	mu     sync.Mutex // a few instructions and a copy; never held for I/O
-	closed bool
-	reason string
-	at     time.Time            // when it was closed
+	queue  []item
+	held   int                  // packets in queue
+	opened time.Time            // what came before isn't recorded
+	at     time.Time            // when it was closed; zero: it is open
+	reason string               // why
 	paused map[string]time.Time // causes, since when
 	drops  [2]time.Time         // by party: since when packets are dropped; zero: they aren't
-	gaps   []gap                // not yet written
 }
 
-// item is a packet on its way to the recorder.
+// item is a packet or a gap on its way to the recorder.
 type item struct {
 	party consent.Party
 	at    time.Time
-	data  *[maxPacket]byte
-	n     int
-}
 
-type gap struct {
-	party    consent.Party
-	cause    string
-	from, to time.Time
+	data *[maxPacket]byte // nil for a gap
+	n    int
+	from *place // the description by which it came
+
+	cause string
+	to    time.Time
 }
 
 var buffers = sync.Pool{New: func() any { return new([maxPacket]byte) }}
 
 func newTap(r *Relay, g consent.Grant, s Sink) *Tap {
-	t := &Tap{relay: r, grant: g, sink: s, queue: make(chan item, tapQueue), done: make(chan struct{}),
-		paused: map[string]time.Time{}}
-	r.engine.taps.Go(t.write)
+	t := &Tap{relay: r, grant: g, granted: g.Record().At, sink: s, opened: time.Now(), paused: map[string]time.Time{},
+		done: make(chan struct{}), wake: make(chan struct{}, 1), closing: make(chan struct{})}
+	r.engine.add(t)
+	go t.write()
 	return t
 }
 
 // offer takes a copy of a packet, unless the tap is closed or paused. It never
-// blocks: the send can't, for it has a default.
-func (t *Tap) offer(p consent.Party, data []byte, at time.Time) {
+// blocks.
+func (t *Tap) offer(p consent.Party, from *place, data []byte, at time.Time) {
+	if t.enqueue(p, from, data, at) {
+		select {
+		case t.wake <- struct{}{}:
+		default: // it is being woken already
+		}
+	}
+}
+
+// enqueue decides and copies under one lock with Pause and Close: that makes
+// them barriers.
+func (t *Tap) enqueue(p consent.Party, from *place, data []byte, at time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || len(t.paused) > 0 || !t.grant.Valid() {
-		return
+	if !t.at.IsZero() || len(t.paused) > 0 || at.Before(t.opened) || !t.grant.Valid() {
+		return false
 	}
-	b := buffers.Get().(*[maxPacket]byte)
-	select {
-	case t.queue <- item{p, at, b, copy(b[:], data)}:
-		if !t.drops[p].IsZero() {
-			t.gaps = append(t.gaps, gap{p, causeDropped, t.drops[p], at})
-			t.drops[p] = time.Time{}
-		}
-	default:
-		buffers.Put(b)
+	if t.held >= tapQueue {
 		t.relay.engine.cfg.Metrics.tapDropped.Inc()
 		if t.drops[p].IsZero() {
 			t.drops[p] = at
 		}
+		return false
+	}
+	t.endDrops(p, at)
+	b := buffers.Get().(*[maxPacket]byte)
+	t.queue = append(t.queue, item{party: p, at: at, data: b, n: copy(b[:], data), from: from})
+	t.held++
+	return true
+}
+
+// endDrops notes the gap of packets dropped until at.
+func (t *Tap) endDrops(p consent.Party, at time.Time) {
+	if !t.drops[p].IsZero() {
+		t.queue = append(t.queue, item{party: p, cause: causeDropped, at: t.drops[p], to: at})
+		t.drops[p] = time.Time{}
 	}
 }
 
@@ -96,138 +107,60 @@ func (t *Tap) offer(p consent.Party, data []byte, at time.Time) {
 func (t *Tap) Pause(cause string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, ok := t.paused[cause]; !ok && !t.closed {
-		t.paused[cause] = time.Now()
+	if _, ok := t.paused[cause]; ok || !t.at.IsZero() {
+		return
 	}
+	now := time.Now()
+	t.paused[cause] = now
+	t.endDrops(consent.Remote, now)
+	t.endDrops(consent.Local, now)
 }
 
-// Resume takes a cause away.
+// Resume takes a cause away. A packet received before isn't recorded.
 func (t *Tap) Resume(cause string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	since, ok := t.paused[cause]
-	if !ok || t.closed {
+	if !ok || !t.at.IsZero() {
 		return
 	}
 	delete(t.paused, cause)
-	t.gapBoth(cause, since, time.Now())
+	t.opened = time.Now()
+	t.endPause(cause, since, t.opened)
 }
 
-func (t *Tap) gapBoth(cause string, from, to time.Time) {
-	t.gaps = append(t.gaps, gap{consent.Remote, cause, from, to}, gap{consent.Local, cause, from, to})
+func (t *Tap) endPause(cause string, from, to time.Time) {
+	for _, p := range []consent.Party{consent.Remote, consent.Local} {
+		t.queue = append(t.queue, item{party: p, cause: cause, at: from, to: to})
+	}
 }
 
 // Close ends recording for good. It is a barrier, too; the recorder is sealed
-// behind it, on the tap's goroutine.
+// behind it, on the tap's goroutine. Only the first reason counts.
 func (t *Tap) Close(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.close(reason)
-}
-
-func (t *Tap) close(reason string) {
-	if t.closed {
+	if !t.at.IsZero() {
 		return
 	}
-	t.closed, t.reason, t.at = true, reason, time.Now()
+	t.at, t.reason = time.Now(), reason
 	for cause, since := range t.paused {
-		t.gapBoth(cause, since, t.at)
+		t.endPause(cause, since, t.at)
 	}
-	for p, since := range t.drops {
-		if !since.IsZero() {
-			t.gaps = append(t.gaps, gap{consent.Party(p), causeDropped, since, t.at})
-		}
-	}
-	close(t.queue) // offer doesn't send any more: it looks at closed under this lock
+	t.endDrops(consent.Remote, t.at)
+	t.endDrops(consent.Local, t.at)
+	close(t.closing)
 }
 
 // Done is closed when the recorder has been sealed.
 func (t *Tap) Done() <-chan struct{} { return t.done }
 
-// write is the tap's goroutine: it feeds the recorder and seals it.
-func (t *Tap) write() {
-	defer close(t.done)
-	var failed error
-	var known [2][128]bool
-	for it := range t.queue {
-		if failed == nil {
-			failed = t.writeOne(it, &known)
-			if failed != nil {
-				t.fail(failed)
-			}
-		}
-		buffers.Put(it.data)
-	}
-	if failed == nil {
-		failed = t.writeGaps()
-	}
-	t.mu.Lock()
-	at, reason := t.at, t.reason
-	t.mu.Unlock()
-	if err := t.sink.Seal(at, reason); err != nil {
-		t.relay.log.Error("sealing a recording", "error", err)
-	}
-}
-
-func (t *Tap) writeOne(it item, known *[2][128]bool) error {
-	if it.at.Before(t.grant.Record().At) {
-		t.relay.engine.cfg.Metrics.preconsent.Inc()
-		return nil
-	}
-	if err := t.writeGaps(); err != nil {
-		return err
-	}
-	packet := it.data[:it.n]
-	pt := packet[1] & 0x7f
-	if !known[it.party][pt] {
-		known[it.party][pt] = true
-		c := t.relay.legs[it.party].codec(pt)
-		if err := t.sink.Format(it.party, pt, c.Name, c.ClockRate); err != nil {
-			return err
-		}
-	}
-	return t.sink.WriteRTP(it.party, it.at, packet)
-}
-
-// codec is what a payload type from this leg's peer means.
-func (l *Leg) codec(pt uint8) Codec {
-	if p := l.place.Load(); p != nil {
-		for _, c := range p.Codecs {
-			if c.PayloadType == pt {
-				return c
-			}
-		}
-	}
-	switch pt { // RFC 3551 table 4
-	case 0:
-		return Codec{"PCMU", 0, sampleRate}
-	case 8:
-		return Codec{"PCMA", 8, sampleRate}
-	}
-	return Codec{PayloadType: pt}
-}
-
-func (t *Tap) writeGaps() error {
-	t.mu.Lock()
-	gaps := t.gaps
-	t.gaps = nil
-	t.mu.Unlock()
-	for _, g := range gaps {
-		if err := t.sink.Gap(g.party, g.cause, g.from, g.to); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// fail closes the tap after an error of the recorder and reports it.
-func (t *Tap) fail(err error) {
-	t.relay.log.Error("recording failed, the call goes on", "error", err)
-	t.mu.Lock()
-	ours := !t.closed
-	t.close("recorder failed: " + err.Error())
-	t.mu.Unlock()
-	if ours {
-		t.relay.onEvent(Event{Kind: TapFailed, Err: err})
+// open reports whether Close hasn't been called.
+func (t *Tap) open() bool {
+	select {
+	case <-t.closing:
+		return false
+	default:
+		return true
 	}
 }

@@ -1,0 +1,122 @@
+package media
+
+import (
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Peer is what the far end's description says. A zero RTP means that it can't be
+// sent to now: it is on hold the old way, or refused the media.
+type Peer struct {
+	RTP, RTCP netip.AddrPort
+	Codec     Codec         // for prompts to it; zero: none can be played
+	Codecs    []Codec       // what it may send; names the formats of a recording
+	Events    []uint8       // payload types of its telephone-events at 8 kHz; at other rates, by Codecs
+	Ptime     time.Duration // of prompts to it; what isn't 5 to 100 ms is taken for 20 ms
+}
+
+// eventEncoding is the name of RFC 4733's payload in SDP, in upper case.
+const eventEncoding = "TELEPHONE-EVENT"
+
+// place is a Peer in force, and the addresses that it sends from.
+type place struct {
+	Peer
+	rtp, rtcp latch
+	events    [128]int // clock rate by payload type; 0: not telephone-events
+}
+
+// newPlace puts a description into force after old, which may be nil.
+func newPlace(p Peer, old *place, former [2]netip.AddrPort, until time.Time) *place {
+	p.RTP, p.RTCP = unmap(p.RTP), unmap(p.RTCP)
+	if p.Ptime < 5*time.Millisecond || p.Ptime > 100*time.Millisecond {
+		p.Ptime = 20 * time.Millisecond
+	}
+	n := &place{Peer: p}
+	n.rtp.said, n.rtp.former, n.rtp.until = p.RTP, former[0], until
+	n.rtcp.said, n.rtcp.former, n.rtcp.until = p.RTCP, former[1], until
+	if old != nil {
+		n.rtp.follow(&old.rtp)
+		n.rtcp.follow(&old.rtcp)
+	}
+	for _, pt := range p.Events {
+		n.events[pt&0x7f] = sampleRate
+	}
+	for _, c := range p.Codecs {
+		if strings.EqualFold(c.Name, eventEncoding) && c.ClockRate > 0 {
+			n.events[c.PayloadType&0x7f] = c.ClockRate
+		}
+	}
+	return n
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// codec is what a payload type from this peer means.
+func (p *place) codec(pt uint8) Codec {
+	for _, c := range p.Codecs {
+		if c.PayloadType == pt {
+			return c
+		}
+	}
+	if name, ok := staticNames[pt]; ok {
+		return Codec{Name: name, PayloadType: pt, ClockRate: sampleRate}
+	}
+	return Codec{PayloadType: pt}
+}
+
+// staticNames is RFC 3551 table 4, where the clock rate is 8 kHz. G722's is by
+// an old mistake that section 4.5.2 keeps.
+var staticNames = map[uint8]string{0: "PCMU", 3: "GSM", 4: "G723", 8: "PCMA", 9: "G722", 13: "CN", 15: "G728", 18: "G729"}
+
+// latch is the one source that a socket takes packets from: the address that the
+// peer's description names, or, for a peer behind a NAT, another port of the same
+// address that was heard first within the learning window (RFC 4961 isn't
+// everywhere). More would let others in: RTP Bleed, CVE-2017-14114.
+type latch struct {
+	said   netip.AddrPort
+	former netip.AddrPort // the port's last call came from there: its packets may still
+	until  time.Time      // end of the learning window
+
+	learnt  atomic.Pointer[netip.AddrPort]
+	settled atomic.Bool // the source of this description is known: nothing else is learnt
+}
+
+// admits reports whether a packet from that address is the peer's.
+func (l *latch) admits(from netip.AddrPort, at time.Time) bool {
+	if known := l.learnt.Load(); known != nil && *known == from {
+		if !l.settled.Load() {
+			l.settled.Store(true)
+		}
+		return true
+	}
+	// The address that was said is the peer's whatever was learnt before it.
+	if from != l.said && (l.settled.Load() || from.Addr() != l.said.Addr() || from == l.former || at.After(l.until)) {
+		return false
+	}
+	learnt := from // a copy, so that from itself needn't be on the heap for each packet
+	l.learnt.Store(&learnt)
+	l.settled.Store(true)
+	return true
+}
+
+// follow keeps what old has learnt where the description names the same
+// address. One that names none can't be sent to, but goes on being heard from
+// where it was, for it may play music to whom it has put on hold.
+func (l *latch) follow(old *latch) {
+	if !l.said.IsValid() {
+		l.said = old.said
+	}
+	if l.said == old.said {
+		l.learnt.Store(old.learnt.Load())
+	}
+}
+
+// target is where the peer is: where it sends from, or where it said.
+func (l *latch) target() netip.AddrPort {
+	if learnt := l.learnt.Load(); learnt != nil {
+		return *learnt
+	}
+	return l.said
+}

@@ -1,0 +1,102 @@
+package media
+
+import "time"
+
+// writer is the state of a tap's goroutine.
+type writer struct {
+	tap    *Tap
+	known  [2][128]Codec // formats told, by party and payload type
+	told   [2][128]bool
+	failed bool
+}
+
+// write is the tap's goroutine: it feeds the recorder and seals it.
+func (t *Tap) write() {
+	defer close(t.done)
+	defer t.relay.engine.remove(t)
+	w := writer{tap: t}
+	var batch []item
+	for open := true; open; {
+		open = t.await()
+		batch = t.takeQueue(batch)
+		for i := range batch {
+			w.write(&batch[i])
+			batch[i] = item{}
+		}
+	}
+	t.mu.Lock()
+	at, reason := t.at, t.reason
+	t.mu.Unlock()
+	if err := t.sink.Seal(at, reason); err != nil {
+		t.relay.log.Error("sealing a recording", "error", err)
+	}
+}
+
+// await waits until there is something to write; false: the tap is closed, and
+// what is in the queue is the rest.
+func (t *Tap) await() bool {
+	select {
+	case <-t.wake:
+	case <-t.closing:
+		return false
+	}
+	timer := time.NewTimer(gather)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-t.closing:
+		return false
+	}
+}
+
+// takeQueue swaps the queue for an empty one.
+func (t *Tap) takeQueue(empty []item) []item {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	full := t.queue
+	t.queue, t.held = empty[:0], 0
+	return full
+}
+
+// write hands one item to the recorder. After its first error there are none.
+func (w *writer) write(it *item) {
+	if it.data != nil {
+		defer buffers.Put(it.data)
+	}
+	if w.failed {
+		return
+	}
+	var err error
+	switch {
+	case it.data == nil:
+		err = w.tap.sink.Gap(it.party, it.cause, it.at, it.to)
+	case it.at.Before(w.tap.granted): // can't be; if it is, it isn't recorded, and everybody is told
+		w.tap.relay.engine.cfg.Metrics.preconsent.Inc()
+	default:
+		err = w.packet(it)
+	}
+	if err != nil {
+		w.fail(err)
+	}
+}
+
+func (w *writer) packet(it *item) error {
+	p, packet := it.party, it.data[:it.n]
+	pt := packet[1] & 0x7f
+	if c := it.from.codec(pt); !w.told[p][pt] || w.known[p][pt] != c {
+		w.told[p][pt], w.known[p][pt] = true, c
+		if err := w.tap.sink.Format(p, pt, c.Name, c.ClockRate); err != nil {
+			return err
+		}
+	}
+	return w.tap.sink.WriteRTP(p, it.at, packet)
+}
+
+// fail closes the tap after an error of the recorder and reports it, once.
+func (w *writer) fail(err error) {
+	w.failed = true
+	w.tap.relay.log.Error("recording failed, the call goes on", "error", err)
+	w.tap.Close("recorder failed: " + err.Error())
+	w.tap.relay.emit(Event{Kind: TapFailed, Err: err})
+}

@@ -64,7 +64,7 @@ func appendRecord(b []byte, c content) []byte {
 }
 
 func appendTime(b []byte, d time.Duration) []byte {
-	return binary.AppendUvarint(b, uint64(max(d, 0)/time.Microsecond))
+	return binary.AppendUvarint(b, uint64(min(max(d, 0), maxTime)/time.Microsecond))
 }
 
 func appendText(b []byte, s string) []byte {
@@ -143,10 +143,13 @@ func (d *decoder) number() uint64 {
 	return v
 }
 
-// time is bounded to a week: no call is longer, and sums can't overflow.
+// maxTime bounds times within a recording: no call is longer, and sums can't
+// overflow.
+const maxTime = 7 * 24 * time.Hour
+
 func (d *decoder) time() time.Duration {
 	v := d.number()
-	if v > uint64(7*24*time.Hour/time.Microsecond) {
+	if v > uint64(maxTime/time.Microsecond) {
 		d.bad = true
 		return 0
 	}

@@ -66,17 +66,3 @@ func BenchmarkGrantToRecorder(b *testing.B) {
 		must(b, r.Seal(time.Now(), "hang-up"))
 	}
 }
-
-// BenchmarkWriteRTP is the recorder's cost of one packet, encrypted and on disk.
-func BenchmarkWriteRTP(b *testing.B) {
-	s, _ := kit(b)
-	r, err := s.Create(context.Background(), grant(b, s.Audit(), "c"))
-	must(b, err)
-	p := packet(1, 1, 1, 1)
-	b.SetBytes(int64(len(p)))
-	b.ReportAllocs()
-	for b.Loop() {
-		must(b, r.WriteRTP(consent.Remote, time.Now(), p))
-	}
-	must(b, r.Seal(time.Now(), "hang-up"))
-}

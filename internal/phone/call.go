@@ -44,12 +44,11 @@ type Event struct {
 }
 
 func (p *Phone) newCall(id string, peer netip.AddrPort) (*Call, error) {
-	m, err := newMedia(p.ip)
+	m, err := NewMedia(p.ip)
 	if err != nil {
 		return nil, err
 	}
 	c := &Call{phone: p, id: id, Media: m, peer: peer, ended: make(chan struct{}), acked: make(chan struct{}), cseq: 1}
-	m.note = c.Note
 	p.mu.Lock()
 	p.calls[id] = c
 	p.mu.Unlock()
@@ -92,7 +91,7 @@ func (p *Phone) Dial(ctx context.Context, via netip.AddrPort, number string) (*C
 	c.local = "<sip:" + p.Name + "@" + p.Addr().String() + ">;tag=" + token()
 	c.remote = "<sip:" + number + "@" + via.String() + ">"
 	c.target = uri
-	req := c.newRequest(sip.INVITE, c.Media.describe("sendrecv", &c.version))
+	req := c.newRequest(sip.INVITE, c.Media.Describe("sendrecv", &c.version))
 	c.invite = req
 	c.Note("calls " + number)
 	stop := context.AfterFunc(ctx, func() { c.cancel(req) })
@@ -146,7 +145,7 @@ func (c *Call) answered(res *sip.Response) {
 		c.target = h.Address
 	}
 	c.mu.Unlock()
-	c.Media.apply(res.Body())
+	c.Media.Apply(res.Body())
 	ack := c.newRequest(sip.ACK, nil)
 	c.mu.Lock()
 	c.cseq-- // an ACK has its INVITE's number
@@ -228,11 +227,11 @@ func (c *Call) Reject(status int, reason string) {
 
 // Answer takes the call and waits for its ACK, repeating the 200 meanwhile.
 func (c *Call) Answer(ctx context.Context) error {
-	c.Media.apply(c.invite.Body())
+	c.Media.Apply(c.invite.Body())
 	c.Note("answers")
 	again := 500 * time.Millisecond
 	for {
-		c.phone.answer(c.invite, c.peer, 200, "OK", c.tag(), c.Media.describe("sendrecv", &c.version))
+		c.phone.answer(c.invite, c.peer, 200, "OK", c.tag(), c.Media.Describe("sendrecv", &c.version))
 		select {
 		case <-c.acked:
 			return nil
@@ -260,8 +259,8 @@ func (c *Call) request(req *sip.Request, from netip.AddrPort) {
 		c.over("the caller gave up")
 	case sip.INVITE, sip.UPDATE:
 		direction := answerTo(string(req.Body()))
-		c.Media.apply(req.Body())
-		c.phone.answer(req, from, 200, "OK", "", c.Media.describe(direction, &c.version))
+		c.Media.Apply(req.Body())
+		c.phone.answer(req, from, 200, "OK", "", c.Media.Describe(direction, &c.version))
 	default:
 		c.phone.answer(req, from, 200, "OK", "", nil)
 	}
@@ -281,7 +280,7 @@ func answerTo(offer string) string {
 // Hold sends a re-INVITE with a direction: sendonly holds, sendrecv resumes.
 func (c *Call) Hold(direction string) error {
 	c.Note("re-INVITE " + direction)
-	res, err := c.phone.transact(c.newRequest(sip.INVITE, c.Media.describe(direction, &c.version)), c.peer, 35*time.Second, nil)
+	res, err := c.phone.transact(c.newRequest(sip.INVITE, c.Media.Describe(direction, &c.version)), c.peer, 35*time.Second, nil)
 	if err != nil {
 		return err
 	}
@@ -295,7 +294,7 @@ func (c *Call) Hold(direction string) error {
 // Press presses a key for 100 ms.
 func (c *Call) Press(key byte) {
 	c.Note("presses " + string(rune(key)))
-	c.Media.press(key, 100*time.Millisecond)
+	c.Media.Press(key, 100*time.Millisecond)
 }
 
 // Hangup ends the call.
@@ -318,7 +317,7 @@ func (c *Call) over(why string) {
 		c.why = why
 		c.mu.Unlock()
 		c.Note("the call is over: " + why)
-		c.Media.close()
+		c.Media.Close()
 		close(c.ended)
 	})
 }

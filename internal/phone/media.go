@@ -22,7 +22,6 @@ import (
 type Media struct {
 	conn *net.UDPConn
 	ip   netip.Addr
-	note func(string)
 
 	mu      sync.Mutex
 	to      netip.AddrPort
@@ -57,7 +56,9 @@ const (
 	eventsPT = 101
 )
 
-func newMedia(ip netip.Addr) (*Media, error) {
+// NewMedia opens a socket and begins to listen, and to send as soon as it is
+// told where to.
+func NewMedia(ip netip.Addr) (*Media, error) {
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
 	if err != nil {
 		return nil, err
@@ -68,7 +69,8 @@ func newMedia(ip netip.Addr) (*Media, error) {
 	return m, nil
 }
 
-func (m *Media) close() {
+// Close ends it.
+func (m *Media) Close() {
 	m.closing.Do(func() {
 		close(m.quit)
 		_ = m.conn.Close()
@@ -79,7 +81,8 @@ func (m *Media) close() {
 // Addr is where RTP is expected.
 func (m *Media) Addr() netip.AddrPort { return m.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-func (m *Media) describe(direction string, version *int) []byte {
+// Describe is the session description of this end; version counts them.
+func (m *Media) Describe(direction string, version *int) []byte {
 	*version++
 	at := m.Addr()
 	return []byte(fmt.Sprintf("v=0\r\no=- 1 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d RTP/AVP 0 8 101\r\n"+
@@ -87,8 +90,8 @@ func (m *Media) describe(direction string, version *int) []byte {
 		*version, at.Addr(), at.Addr(), at.Port(), direction))
 }
 
-// apply takes the far end's description.
-func (m *Media) apply(body []byte) {
+// Apply takes the far end's description.
+func (m *Media) Apply(body []byte) {
 	var host, port string
 	for _, line := range strings.Split(string(body), "\r\n") {
 		if f := strings.Fields(line); strings.HasPrefix(line, "c=") && len(f) == 3 {
@@ -179,8 +182,8 @@ func (m *Media) pressing(k *keypress, p *rtp.Packet) {
 	}
 }
 
-// press sends a key and returns when it is sent, or the call is over.
-func (m *Media) press(key byte, d time.Duration) {
+// Press sends a key and returns when it is sent, or the call is over.
+func (m *Media) Press(key byte, d time.Duration) {
 	i := strings.IndexByte("0123456789*#ABCD", key)
 	if i < 0 {
 		return

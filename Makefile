@@ -1,0 +1,49 @@
+# What there is to make; 'make help' lists it.
+GO ?= go
+export GOFLAGS ?= -mod=readonly
+
+.PHONY: help build demo test check race e2e peers mutate bench bench-calls fuzz prompts clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## bin/consentgate, static
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/consentgate ./cmd/consentgate
+
+demo: build ## three calls on this machine: yes, no, silence; with their evidence
+	bin/consentgate demo
+
+test: check race e2e mutate ## everything that must hold; installs the peers it tests with
+
+check: ## formatting, vet, module files, the arrows between packages
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+
+race: ## unit and property tests under the race detector
+	$(GO) test -race -shuffle=on $$($(GO) list ./... | grep -v /e2e)
+
+e2e: peers ## the real program between sipp, baresip and scripted peers
+	CI=$${CI:-} $(GO) test -count=1 -timeout 20m ./e2e
+
+peers: ## installs sipp and baresip where they are missing
+	@command -v sipp >/dev/null && command -v baresip >/dev/null || { apt-get update -q && apt-get install -yq sip-tester baresip; }
+
+mutate: ## breaks each invariant on purpose; the suite must notice
+	$(GO) run ./internal/mutate
+
+bench: ## costs beside the machine's floor, in one run
+	$(GO) test -run xxx -bench . -benchtime 20000x ./media
+	$(GO) test -run xxx -bench . -benchtime 2000x ./store
+	E2E_BENCH=1 $(GO) test -count=1 -run TestBench -v -timeout 15m ./e2e
+
+fuzz: ## 30 s on each fuzz target
+	@for target in $$(grep -rhoE '^func Fuzz\w+' --include='*_test.go' . | sed 's/func //'); do \
+	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' .)); \
+	  echo "== $$dir $$target"; $(GO) test -run xxx -fuzz "^$$target$$" -fuzztime 30s $$dir || exit 1; done
+
+prompts: ## renders the built-in prompts again from their texts
+	sh media/prompt/make-prompts.sh
+
+clean: ## takes away what was built
+	rm -rf bin

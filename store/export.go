@@ -30,9 +30,42 @@ const maxExportLine = 1 << 20
 // Export writes the whole audit log as JSON lines, payloads in the clear: it
 // holds personal data. VerifyExport checks it.
 func (s *Store) Export(w io.Writer) error {
-	return s.audit.db.View(func(tx *bolt.Tx) error {
-		return export(tx, s.dir, s.keys.payloadKey, w)
+	signed, err := s.audit.Checkpoint()
+	if err != nil {
+		return err
+	}
+	vkey, err := s.audit.verifierKey()
+	if err != nil {
+		return err
+	}
+	now, err := ParseCheckpoint(signed, vkey)
+	if err != nil {
+		return err
+	}
+	out, err := newExporter(w, vkey, signed)
+	if err != nil {
+		return err
+	}
+	scanErr := s.Entries(0, func(e Entry) bool {
+		if e.Seq < now.Size { // later ones aren't in the checkpoint
+			err = out.enc.Encode(e)
+		}
+		return err == nil && e.Seq < now.Size
 	})
+	return errors.Join(scanErr, err, out.buf.Flush())
+}
+
+// exporter writes an export's lines.
+type exporter struct {
+	buf *bufio.Writer
+	enc *json.Encoder
+}
+
+// newExporter begins with the header.
+func newExporter(w io.Writer, vkey string, checkpoint []byte) (exporter, error) {
+	buf := bufio.NewWriter(w)
+	e := exporter{buf, json.NewEncoder(buf)}
+	return e, e.enc.Encode(exportHeader{exportFormat, strings.TrimSpace(vkey), string(checkpoint)})
 }
 
 // ExportDir exports the log of a data directory, or of a copy of one. Nothing
@@ -52,44 +85,24 @@ func ExportDir(dir, rootFile string, w io.Writer) error {
 	})
 }
 
+// export writes the log of a database that nobody writes.
 func export(tx *bolt.Tx, dir string, keks func(string) (key, bool), w io.Writer) error {
 	vkey, err := os.ReadFile(filepath.Join(dir, VerifierFile))
 	if err != nil {
 		return fmt.Errorf("reading the log's verifier key: %w", err)
 	}
-	out := bufio.NewWriter(w)
-	enc := json.NewEncoder(out)
-	if err := enc.Encode(exportHeader{exportFormat, strings.TrimSpace(string(vkey)),
-		string(tx.Bucket(bMeta).Get(kCheckpoint))}); err != nil {
+	out, err := newExporter(w, string(vkey), tx.Bucket(bMeta).Get(kCheckpoint))
+	if err != nil {
 		return err
 	}
 	err = tx.Bucket(bLeaf).ForEach(func(k, text []byte) error {
-		l, err := parseLeaf(text)
+		e, err := entryOf(tx, k, text, keks)
 		if err != nil {
 			return err
 		}
-		salt, payload, _, _ := openPayload(tx.Bucket(bPayload).Get(k), text, keks)
-		return enc.Encode(Entry{l.Seq, l.At, l.Type, string(text), salt, payload})
+		return out.enc.Encode(e)
 	})
-	return errors.Join(err, out.Flush())
-}
-
-// Entries calls f for each entry from seq on, in order, until f says no.
-func (s *Store) Entries(from int64, f func(Entry) bool) error {
-	return s.audit.db.View(func(tx *bolt.Tx) error {
-		cur := tx.Bucket(bLeaf).Cursor()
-		for k, text := cur.Seek(seqKey(from)); k != nil; k, text = cur.Next() {
-			l, err := parseLeaf(text)
-			if err != nil {
-				return err
-			}
-			salt, payload, _, _ := openPayload(tx.Bucket(bPayload).Get(k), text, s.keys.payloadKey)
-			if !f(Entry{l.Seq, l.At, l.Type, string(text), salt, payload}) {
-				return nil
-			}
-		}
-		return nil
-	})
+	return errors.Join(err, out.buf.Flush())
 }
 
 // VerifyExport checks an export by itself: signature, tree, commitments, and an

@@ -83,6 +83,9 @@ func (s *Store) token(ctx context.Context, number string) ([]byte, error) {
 // visual separators go, 00 becomes +.
 func normalise(number string) string {
 	n := strings.ToLower(strings.TrimSpace(number))
+	if _, uri, ok := strings.Cut(n, "<"); ok { // RFC 3261 section 20.10: name and address
+		n, _, _ = strings.Cut(uri, ">")
+	}
 	for _, scheme := range []string{"sip:", "sips:", "tel:"} {
 		n = strings.TrimPrefix(n, scheme)
 	}

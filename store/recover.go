@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,22 +18,34 @@ import (
 // frame count and hash go into the log. Nothing is encrypted again, so no nonce
 // can be used twice.
 func (s *Store) recover() error {
-	files, err := filepath.Glob(filepath.Join(s.dir, "recordings", "*.live"))
+	live, err := s.liveFiles()
 	if err != nil {
 		return err
 	}
-	anchors, err := s.lastAnchors(len(files) > 0)
+	anchors, err := s.audit.lastAnchors(live)
 	if err != nil {
 		return err
 	}
-	for _, path := range files {
-		if err := s.recoverFile(path, anchors); err != nil {
+	for id := range live {
+		if err := s.recoverFile(id, anchors[id]); err != nil {
 			// One file must not keep the gate from starting: the others, and
 			// the calls, go on.
-			s.log.Error("a recording can't be recovered and is left as it is", "file", filepath.Base(path), "error", err)
+			s.log.Error("a recording can't be recovered and is left as it is", "recording", id, "error", err)
 		}
 	}
 	return errors.Join(s.finishErasures(), s.settleGrants(), s.forgetGhosts())
+}
+
+// liveFiles lists the recordings that weren't ended.
+func (s *Store) liveFiles() (map[string]bool, error) {
+	files, err := os.ReadDir(filepath.Join(s.dir, recordingsDir))
+	live := map[string]bool{}
+	for _, f := range files {
+		if id, ok := strings.CutSuffix(f.Name(), ".live"); ok {
+			live[id] = true
+		}
+	}
+	return live, err
 }
 
 // forgetGhosts takes away the rows of recordings that never came to be: their
@@ -66,26 +77,9 @@ func missing(path string) bool {
 	return errors.Is(err, os.ErrNotExist)
 }
 
-// lastAnchors reads how far the log saw each recording come.
-func (s *Store) lastAnchors(wanted bool) (map[string]anchored, error) {
-	out := map[string]anchored{}
-	if !wanted {
-		return out, nil
-	}
-	err := s.Entries(0, func(e Entry) bool {
-		var ev anchorEvent
-		if e.Type == TypeAnchor && json.Unmarshal(e.Payload, &ev) == nil {
-			for _, a := range ev.Running {
-				out[a.Recording] = a
-			}
-		}
-		return true
-	})
-	return out, err
-}
-
-func (s *Store) recoverFile(path string, anchors map[string]anchored) error {
-	id := strings.TrimSuffix(filepath.Base(path), ".live")
+// recoverFile closes one. seen is how far the log saw it come.
+func (s *Store) recoverFile(id string, seen anchored) error {
+	path := s.livePath(id)
 	row, ok, err := s.row(id)
 	if err != nil {
 		return err
@@ -100,9 +94,9 @@ func (s *Store) recoverFile(path string, anchors map[string]anchored) error {
 	if !e.final {
 		e.reason, e.truncated = "truncated: the gate stopped while recording", true
 	}
-	if a := anchors[id]; a.Frames > e.frames {
+	if seen.Frames > e.frames {
 		e.truncated = true
-		e.reason = fmt.Sprintf("truncated: %d frames are there, the log had seen %d", e.frames, a.Frames)
+		e.reason = fmt.Sprintf("truncated: %d frames are there, the log had seen %d", e.frames, seen.Frames)
 	}
 	if e.frames == 0 { // it never began: settleGrants says so
 		return durable.Remove(path)

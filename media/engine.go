@@ -92,7 +92,7 @@ func (e *Engine) NewRelay(call string, s Sides, onEvent func(Event)) (*Relay, er
 	local, err := e.cfg.Pool.bind(s.Local)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("taking media ports on %s: %w", s.Local, err), remote.close())
-		e.cfg.Pool.put(remote.port)
+		e.cfg.Pool.untake(remote.port) // nobody has been told of it
 		return nil, err
 	}
 	r := &Relay{engine: e, log: e.cfg.Log.With("call", call), onEvent: onEvent}

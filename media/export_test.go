@@ -1,0 +1,9 @@
+package media
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Receive has the leg decide on a packet as if it had come at a time.
+func (l *Leg) Receive(data []byte, from netip.AddrPort, at time.Time) { l.packet(data, from, at) }

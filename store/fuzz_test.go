@@ -39,7 +39,8 @@ func FuzzFrames(f *testing.F) {
 			}
 			n++
 		}
-		if !bytes.HasPrefix(file, data[:fr.offset]) {
+		// a header vouches for nothing before its first frame has opened
+		if n > 0 && !bytes.HasPrefix(file, data[:fr.offset]) {
 			t.Fatal("changed bytes were taken for good")
 		}
 	})

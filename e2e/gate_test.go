@@ -26,8 +26,8 @@ import (
 	"consentgate/store"
 )
 
-// binary builds the program once.
-var binary = sync.OnceValues(func() (string, error) {
+// program builds the program once.
+var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "consentgate-e2e-")
 	if err != nil {
 		return "", err
@@ -84,6 +84,7 @@ type setup struct {
 	policies             string   // replaces the policies altogether
 	dataDir              string   // "": in the test's folder
 	grace                string
+	widePorts            bool   // thousands of media ports instead of 400
 	extra                string // more top-level configuration
 }
 
@@ -126,7 +127,7 @@ func writeTone(t testing.TB, path string, hz float64, d time.Duration) {
 
 func startGate(t testing.TB, s setup) *gate {
 	t.Helper()
-	path, err := binary()
+	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,11 @@ func startGate(t testing.TB, s setup) *gate {
 }
 
 func (g *gate) yaml(s setup) string {
-	base := 30000 + int(mediaBase.Add(1)%60)*400
+	base := 30000 + int(mediaBase.Add(1)%20)*400
+	last := base + 399
+	if s.widePorts {
+		base, last = 40000, 59999
+	}
 	if s.grace == "" {
 		s.grace = "2s"
 	}
@@ -184,7 +189,7 @@ purposes:
 shutdown_grace: %s
 ops: {listen: "%s"}
 %spolicies:
-%s`, s.dataDir, filepath.Join(g.dir, "root.key"), g.Carrier, s.carrierPeer, g.PBX, s.pbxPeer, base, base+399, s.grace, g.ops, s.extra, policies)
+%s`, s.dataDir, filepath.Join(g.dir, "root.key"), g.Carrier, s.carrierPeer, g.PBX, s.pbxPeer, base, last, s.grace, g.ops, s.extra, policies)
 }
 
 // until polls for what another process brings about.
@@ -268,7 +273,7 @@ func (g *gate) metric(name string) float64 {
 // run runs the program with other arguments.
 func (g *gate) run(args ...string) (string, int) {
 	g.t.Helper()
-	path, err := binary()
+	path, err := program()
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -77,6 +77,7 @@ func New(cfg Config) (*Gate, error) {
 	g.stopCtx, g.stop = context.WithCancel(context.Background())
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
+		g.metrics.trunk(t.Name)
 		carrier, err := g.newSide(t, &t.Carrier, consent.Remote)
 		if err != nil {
 			return nil, errors.Join(err, g.closeSockets())

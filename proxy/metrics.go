@@ -3,6 +3,8 @@ package proxy
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"consentgate/consent"
 )
 
 // metrics of the gate's signalling and consent. No label holds a number, a name
@@ -21,7 +23,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	name := func(s string) string { return "consentgate_" + s }
-	return &metrics{
+	m := &metrics{
 		active: f.NewGaugeVec(prometheus.GaugeOpts{Name: name("calls_active"),
 			Help: "Calls from the first INVITE to their end."}, []string{"trunk"}),
 		calls: f.NewCounterVec(prometheus.CounterOpts{Name: name("calls_total"),
@@ -38,5 +40,18 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Calls whose media went directly for want of ports."}),
 		evidenceLost: f.NewCounter(prometheus.CounterOpts{Name: name("evidence_lost_total"),
 			Help: "Records or erasures that could not be written. Anything but 0 needs a person."}),
+	}
+	for _, reason := range []string{"not_a_peer", "oversize", "malformed", "version", "max_forwards", "draining", "socket_error"} {
+		m.rejected.WithLabelValues(reason) // there from the start, at 0
+	}
+	return m
+}
+
+// trunk makes a trunk's series, at 0.
+func (m *metrics) trunk(name string) {
+	m.active.WithLabelValues(name)
+	for _, k := range []consent.Kind{consent.Granted, consent.Declined, consent.Silent, consent.WrongKey, consent.HungUp,
+		consent.Withdrawn, consent.Bypassed, consent.Failed} {
+		m.consent.WithLabelValues(name, string(k))
 	}
 }

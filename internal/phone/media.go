@@ -28,6 +28,8 @@ type Media struct {
 	tone    float64 // Hz; 0 is silence
 	muted   bool    // sends nothing
 	got     []Packet
+	tally   bool // keep no packet but the latest
+	counted Count
 	arrived chan struct{} // closed and remade at each packet
 	key     *keypress
 	quit    chan struct{}
@@ -210,6 +212,7 @@ func (m *Media) receive() {
 			continue
 		}
 		m.mu.Lock()
+		m.count(p)
 		m.got = append(m.got, Packet{time.Now(), p})
 		close(m.arrived)
 		m.arrived = make(chan struct{})
@@ -222,4 +225,32 @@ func (m *Media) Received() []Packet {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return append([]Packet(nil), m.got...)
+}
+
+// Count is what came since Tally.
+type Count struct{ Packets, Lost int }
+
+// Tally keeps only counts from now on: for loads whose packets are too many.
+func (m *Media) Tally() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tally, m.counted = true, Count{}
+}
+
+// Counted is what came since Tally.
+func (m *Media) Counted() Count {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.counted
+}
+
+func (m *Media) count(p rtp.Packet) {
+	if !m.tally {
+		return
+	}
+	if n := len(m.got); n > 0 && m.got[n-1].SSRC == p.SSRC {
+		m.counted.Packets++
+		m.counted.Lost += max(int(int16(p.SequenceNumber-m.got[n-1].SequenceNumber))-1, 0)
+	}
+	m.got = m.got[:0]
 }

@@ -216,3 +216,46 @@ func TestANoticeGoesOnAsSilence(t *testing.T) {
 	for c.remote.send(spoken(1, 1, 1, 42)); len(c.pbx.recv().Payload) == 160; {
 	}
 }
+
+func TestNothingOfAPromptFollowsItsStop(t *testing.T) {
+	c := newCall(t)
+	l := c.relay.Leg(consent.Remote)
+	for range 50 {
+		l.Notice(speech(160))
+		c.remote.recv()
+		l.Stop()
+		if !l.Silent() {
+			t.Fatal("Stop returned before the player's end")
+		}
+	}
+}
+
+// TestTimeGoesOnDuringAHoldInMidPrompt: the listener is on hold for a part of a
+// notice, and hears the rest at its time, as a new talkspurt.
+func TestTimeGoesOnDuringAHoldInMidPrompt(t *testing.T) {
+	c := newCall(t)
+	l := c.relay.Leg(consent.Remote)
+	l.Notice(speech(8000 * 60))
+	last := c.remote.recv()
+	l.SetPeer(media.Peer{Codec: media.Codec{Name: "PCMU", ClockRate: 8000}})
+	begun := time.Now()
+	<-time.After(100 * time.Millisecond) // the hold itself: how long doesn't matter
+	gone := uint32(time.Since(begun) * 8000 / time.Second)
+	l.SetPeer(c.remote.peer())
+	for {
+		p := c.remote.recv()
+		if p.SequenceNumber != last.SequenceNumber+1 {
+			t.Fatalf("%v follows %v", p.Header, last.Header)
+		}
+		if p.Marker {
+			if p.Timestamp-last.Timestamp < gone {
+				t.Errorf("%d samples of time passed in a hold of %d", p.Timestamp-last.Timestamp, gone)
+			}
+			return
+		}
+		if p.Timestamp-last.Timestamp != 160 {
+			t.Fatalf("%v follows %v, and no talkspurt began", p.Header, last.Header)
+		}
+		last = p
+	}
+}

@@ -58,7 +58,7 @@ func TestTheAddressThatWasSaidBeatsTheOneLearnt(t *testing.T) {
 
 func TestNoPortIsLearntAfterTheWindow(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	pool, err := media.NewPool(media.PoolConfig{Min: 41200, Max: 41299})
+	pool, err := media.NewPool(media.PoolConfig{Min: 12200, Max: 12299})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestANewDescriptionOpensTheWindowOnceMore(t *testing.T) {
 // port's last use.
 func TestAnOldCallsSourceIsNotLearnt(t *testing.T) {
 	now := time.Now()
-	reg, _, engine := newEngine(t, media.PoolConfig{Min: 41300, Max: 41303, Now: func() time.Time { return now }})
+	reg, _, engine := newEngine(t, media.PoolConfig{Min: 12300, Max: 12303, Now: func() time.Time { return now }})
 	begin := func() (*media.Relay, *end, *end) {
 		relay, err := engine.NewRelay("c", media.Sides{Remote: loopback, Local: loopback}, func(media.Event) {})
 		if err != nil {

@@ -78,7 +78,7 @@ func TestWhatCannotBePlayedEndsAtOnce(t *testing.T) {
 }
 
 func TestAPartyThatHasNoDescriptionYetGetsNoPrompt(t *testing.T) {
-	_, _, engine := newEngine(t, media.PoolConfig{Min: 41100, Max: 41199})
+	_, _, engine := newEngine(t, media.PoolConfig{Min: 12100, Max: 12199})
 	r, err := engine.NewRelay("call", media.Sides{Trunk: "main", Remote: loopback, Local: loopback}, func(media.Event) {})
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 
 func TestAPoolHandsOutPairsLeastRecentlyUsedFirst(t *testing.T) {
 	now := time.Now()
-	_, pool, engine := newEngine(t, media.PoolConfig{Min: 41401, Max: 41410, Now: func() time.Time { return now }}) // 41402 to 41408
+	_, pool, engine := newEngine(t, media.PoolConfig{Min: 12401, Max: 12410, Now: func() time.Time { return now }}) // 12402 to 12408
 	sides := media.Sides{Remote: loopback, Local: loopback}
 	begin := func() *media.Relay {
 		t.Helper()
@@ -27,7 +27,7 @@ func TestAPoolHandsOutPairsLeastRecentlyUsedFirst(t *testing.T) {
 		return [2]uint16{r.Leg(consent.Remote).Addr().Port(), r.Leg(consent.Local).Addr().Port()}
 	}
 	a, b := begin(), begin()
-	if ports(a) != [2]uint16{41402, 41404} || ports(b) != [2]uint16{41406, 41408} {
+	if ports(a) != [2]uint16{12402, 12404} || ports(b) != [2]uint16{12406, 12408} {
 		t.Errorf("%v, then %v", ports(a), ports(b))
 	}
 	if pool.InUse() != 4 {
@@ -46,7 +46,7 @@ func TestAPoolHandsOutPairsLeastRecentlyUsedFirst(t *testing.T) {
 	now = now.Add(1)
 	c := begin()
 	defer c.Close()
-	if ports(c) != [2]uint16{41406, 41408} {
+	if ports(c) != [2]uint16{12406, 12408} {
 		t.Errorf("%v isn't what was released first", ports(c))
 	}
 	if _, err := engine.NewRelay("c", sides, func(media.Event) {}); !errors.Is(err, media.ErrNoPorts) || pool.InUse() != 2 {
@@ -55,8 +55,8 @@ func TestAPoolHandsOutPairsLeastRecentlyUsedFirst(t *testing.T) {
 }
 
 func TestAPortThatAnotherProgramHoldsIsPassedOver(t *testing.T) {
-	for _, held := range []uint16{41502, 41503} { // RTP's or RTCP's
-		_, pool, engine := newEngine(t, media.PoolConfig{Min: 41500, Max: 41507})
+	for _, held := range []uint16{12502, 12503} { // RTP's or RTCP's
+		_, pool, engine := newEngine(t, media.PoolConfig{Min: 12500, Max: 12507})
 		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback, held)))
 		if err != nil {
 			t.Fatal(err)
@@ -65,7 +65,7 @@ func TestAPortThatAnotherProgramHoldsIsPassedOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p := r.Leg(consent.Local).Addr().Port(); p != 41504 || pool.InUse() != 2 {
+		if p := r.Leg(consent.Local).Addr().Port(); p != 12504 || pool.InUse() != 2 {
 			t.Errorf("with %d held: port %d, %d in use", held, p, pool.InUse())
 		}
 		r.Close()
@@ -77,7 +77,7 @@ func TestAPortThatAnotherProgramHoldsIsPassedOver(t *testing.T) {
 
 // TestAnAddressThatIsNotOursCostsNoPorts: it isn't their fault.
 func TestAnAddressThatIsNotOursCostsNoPorts(t *testing.T) {
-	_, pool, engine := newEngine(t, media.PoolConfig{Min: 41600, Max: 41603})
+	_, pool, engine := newEngine(t, media.PoolConfig{Min: 12600, Max: 12603})
 	for _, ip := range []netip.Addr{netip.MustParseAddr("192.0.2.1"), {}} {
 		for _, sides := range []media.Sides{{Remote: loopback, Local: ip}, {Remote: ip, Local: loopback}} {
 			if _, err := engine.NewRelay("c", sides, func(media.Event) {}); err == nil || errors.Is(err, media.ErrNoPorts) {

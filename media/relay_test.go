@@ -247,7 +247,7 @@ func TestInvariant5_RecordingTroubleNeverBreaksTheCall(t *testing.T) {
 // call on a port that is used again, reach neither party nor recorder.
 func TestInvariant12_OneCallNeverHearsAnother(t *testing.T) {
 	now := time.Now()
-	reg, pool, engine := newEngine(t, media.PoolConfig{Min: 41000, Max: 41003, Now: func() time.Time { return now }})
+	reg, pool, engine := newEngine(t, media.PoolConfig{Min: 12000, Max: 12003, Now: func() time.Time { return now }})
 	sides := media.Sides{Trunk: "main", Remote: loopback, Local: loopback}
 	none := func(media.Event) {}
 	old, err := engine.NewRelay("old", sides, none)

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"consentgate/consent"
+)
+
+const exampleFile = "../../config.example.yaml"
+
+// minimal is the least that a configuration can say: what the example marks as
+// "yours", and nothing else.
+const minimal = `
+controller: {name: Example Ltd, contact: privacy@example.com}
+trunks:
+  - name: main
+    pbx: {listen: ["udp://127.0.0.1:5060"], peers: ["sip:127.0.0.1:5062"]}
+    carrier: {listen: ["udp://127.0.0.1:5070"], peers: ["sip:127.0.0.1:5072"]}
+purposes:
+  training:
+    text:
+      en: "staff training"
+      de: "die Schulung unserer Mitarbeiter"
+      fr: "la formation de notre personnel"
+      es: "la formación de nuestro personal"
+      it: "la formazione del nostro personale"
+      nl: "de training van onze medewerkers"
+      pl: "szkolenia naszych pracowników"
+      pt: "a formação dos nossos colaboradores"
+    retention: 90d
+policies:
+  - {name: emergency, numbers: ["112", "999", "911", "urn:service:sos*"], action: bypass}
+  - {name: default, purpose: training}
+`
+
+func parsedOK(t *testing.T, text string) *Config {
+	t.Helper()
+	c, problems := ParseConfig("test.yaml", []byte(text))
+	if !problems.Sound() {
+		t.Fatalf("%s", problems)
+	}
+	c.Hash = [32]byte{}
+	return c
+}
+
+// TestTheExampleIsTheDefaults: the example says nothing but what applies anyway.
+func TestTheExampleIsTheDefaults(t *testing.T) {
+	raw, err := os.ReadFile(exampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, least := parsedOK(t, string(raw)), parsedOK(t, minimal)
+	if !reflect.DeepEqual(example, least) {
+		t.Errorf("the example\n%+v\nthe defaults\n%+v", example, least)
+	}
+}
+
+// TestTheExampleHasEveryKey: whoever reads it has seen all there is.
+func TestTheExampleHasEveryKey(t *testing.T) {
+	raw, err := os.ReadFile(exampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known []string
+	for _, file := range []string{"parse.go", "policies.go"} {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`"([a-z][a-z_0-9]*)":\s+(?:parsed|p\.|func\(n|oneOf)`).FindAllStringSubmatch(string(src), -1) {
+			known = append(known, m[1])
+		}
+	}
+	if len(known) < 40 {
+		t.Fatalf("only %d keys were found in the source", len(known))
+	}
+	for _, k := range known {
+		if !regexp.MustCompile(`(?m)(^|[\s{#])` + k + `:`).Match(raw) {
+			t.Errorf("%s isn't in the example", k)
+		}
+	}
+}
+
+// TestEachMistakeIsNamedWithItsLine: one mistake a row, made in the minimal
+// configuration by replacing the first text by the second; the third must be in
+// the message.
+func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"controller:", "controler:", `test.yaml:2: controler: unknown key (did you mean "controller"?)`},
+		{"retention: 90d", "retention: 90", `test.yaml:18: purposes.training.retention: "90": a duration is a number and a unit`},
+		{"retention: 90d", "retain: 90d", "purposes.training.retain: unknown key"},
+		{"    retention: 90d\n", "", "purposes.training.retention: is missing"},
+		{"purpose: training}", "purpose: marketing}", `"marketing" isn't defined under purposes; defined: training`},
+		{"{name: default, purpose: training}", "{name: default}", "policies[1].purpose: is missing"},
+		{"purpose: training}", "purpose: training, accept: \"12\"}", `policies[1].accept: "12": one key`},
+		{"purpose: training}", "purpose: training, accept: \"2\"}", `"2" is the accept key, too`},
+		{"purpose: training}", "purpose: training, attempts: 0}", "attempts: \"0\": allowed: 1 to 5"},
+		{"purpose: training}", "purpose: training, timeout: 1h}", "allowed: 1s to 1m0s"},
+		{"purpose: training}", "purpose: training, language: zz}", `purpose "training" has no text in "zz"`},
+		{"purpose: training}", "purpose: training, parties: [caller]}", `"caller": allowed: remote, local`},
+		{"purpose: training}", "purpose: training, parties: []}", "somebody must say yes"},
+		{"purpose: training}", "purpose: training, when: ring}", "ring isn't available in this version"},
+		{"purpose: training}", "purpose: training, on_refusal: scream}", "allowed: connect, hangup"},
+		{"purpose: training}", "purpose: training, withdraw: \"*7\"}", "would press it, too"},
+		{"purpose: training}", "purpose: training, withdraw: \"9\", pause: \"*9\"}", "would press it, too"},
+		{"purpose: training}", "purpose: training, withdraw: star}", "up to six keys"},
+		{"purpose: training}", "purpose: training, barge_in: maybe}", "allowed: true, false"},
+		{"purpose: training}", "purpose: training, direction: up}", "allowed: any, inbound, outbound"},
+		{"purpose: training}", "purpose: training, numbers: [\"1*2\"]}", "the beginning of one and * at the end"},
+		{"purpose: training}", "purpose: training, prompt: missing.wav}", "missing.wav: no such file"},
+		{"purpose: training}", "purpose: training, prompt: \"hello {{.Nobody}}\"}", "known: .Controller"},
+		{"purpose: training}\n", "purpose: training}\n  - {name: more, purpose: training}\n", `policy "default" before it rules them all`},
+		{"{name: default,", "{name: emergency,", `"emergency" is another policy's name, too`},
+		{"{name: Example Ltd,", "{", "who asks must be said (GDPR recital 42)"},
+		{"udp://127.0.0.1:5060", "tcp://127.0.0.1:5060", "tcp isn't available in this version"},
+		{"udp://127.0.0.1:5060", "udp://0.0.0.0:5060", "name the address itself"},
+		{"udp://127.0.0.1:5060", "udp://[::1]:5060", "IPv6 isn't available in this version"},
+		{"udp://127.0.0.1:5060", "udp://127.0.0.1:5070", "is listened on at"},
+		{"udp://127.0.0.1:5060", "127.0.0.1:5060", "udp://ADDRESS:PORT"},
+		{"sip:127.0.0.1:5062", "127.0.0.1:5062", "sip:ADDRESS[:PORT]"},
+		{"sip:127.0.0.1:5062", "sip:127.0.0.1:99999", "sip:ADDRESS[:PORT]"},
+		{"peers: [\"sip:127.0.0.1:5062\"]", "peers: []", "trunks[0].pbx.peers: is missing"},
+		{"pbx: {", "pbx: {accept_from: [x], ", "an address or a network"},
+		{"pbx: {", "pbx: {srtp: required, ", "required isn't available in this version"},
+		{"pbx: {", "pbx: {media_address: host, ", "an IPv4 address"},
+		{"pbx: {", "pbx: {advertise: \"a b\", ", "HOST or HOST:PORT"},
+		{"  - name: main\n", "  - nme: main\n", "trunks[0].name: is missing"},
+		{"trunks:", "media: {ports: 100-200}\ntrunks:", "a range of at least 8 ports above 1023"},
+		{"trunks:", "media: {codecs: some}\ntrunks:", "allowed: playable, any"},
+		{"trunks:", "log: {level: loud}\ntrunks:", "allowed: debug, info, warn, error"},
+		{"trunks:", "ops: {listen: here}\ntrunks:", "an address and a port"},
+		{"trunks:", "shutdown_grace: soon\ntrunks:", "a duration is a number and a unit"},
+		{"trunks:", "console: {listen: \"192.0.2.1:80\"}\ntrunks:", "is required when listen isn't a loopback address"},
+		{"trunks:", "console: {users: [{name: a, role: boss, password: x}]}\ntrunks:", "allowed: operator, agent-lead, officer, auditor"},
+		{"trunks:", "console: {users: [{name: a, role: officer, password: secret}]}\ntrunks:", "never the password itself"},
+		{"trunks:", "console: {users: [{name: a, role: officer}]}\ntrunks:", "needs password or token_sha256"},
+		{"trunks:", "data_dir: \"\"\ntrunks:", "data_dir: \"\": must not be empty"},
+		{"trunks:", "node: [a]\ntrunks:", "node: a list isn't a single value"},
+		{"controller: {", "controller: {name: Twice, ", "controller.name: is there twice, first on line 2"},
+		{"policies:\n", "policies: x\nignored:\n", "policies: \"x\" isn't a list"},
+		{minimal, "", "the file is empty"},
+		{minimal, "a: [", "yaml:"},
+		{minimal, "- a\n", "isn't a mapping of keys"},
+	} {
+		text := strings.Replace(minimal, c.old, c.new, 1)
+		if text == minimal {
+			t.Errorf("%q isn't in the minimal configuration", c.old)
+			continue
+		}
+		_, problems := ParseConfig("test.yaml", []byte(text))
+		if problems.Sound() || !strings.Contains(problems.String(), c.want) {
+			t.Errorf("%q gives\n%s\nwant %q", c.new, problems, c.want)
+		}
+	}
+}
+
+// TestAllMistakesAreNamedAtOnce, in the order of their lines.
+func TestAllMistakesAreNamedAtOnce(t *testing.T) {
+	text := strings.NewReplacer("retention: 90d", "retention: x", "sip:127.0.0.1:5062", "x", "action: bypass", "action: x").Replace(minimal)
+	_, problems := ParseConfig("test.yaml", []byte(text))
+	last, errs := 0, 0
+	for _, p := range problems {
+		if p.Line < last {
+			t.Errorf("line %d after line %d", p.Line, last)
+		}
+		last = p.Line
+		if !p.Warning {
+			errs++
+		}
+	}
+	if errs < 3 {
+		t.Errorf("only\n%s", problems)
+	}
+}
+
+func TestARefusalThatHangsUpIsWarnedOf(t *testing.T) {
+	_, problems := ParseConfig("test.yaml", []byte(strings.Replace(minimal, "purpose: training}", "purpose: training, on_refusal: hangup}", 1)))
+	if !problems.Sound() || !strings.Contains(problems.String(), "warning: ") || !strings.Contains(problems.String(), "Art. 7(4)") {
+		t.Errorf("%s", problems)
+	}
+}
+
+// TestAChangedAcceptKeyNeedsAPromptThatSaysIt: without a program to render one
+// it is an error, with one it is fine.
+func TestAChangedAcceptKeyNeedsAPromptThatSaysIt(t *testing.T) {
+	changed := strings.Replace(minimal, "purpose: training}", "purpose: training, accept: \"5\"}", 1)
+	_, problems := ParseConfig("test.yaml", []byte("prompts: {tts: \"no-such-program {text}\"}\n"+changed))
+	if problems.Sound() || !strings.Contains(problems.String(), "press five") {
+		t.Errorf("%s", problems)
+	}
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, problems := ParseConfig("test.yaml", []byte("prompts: {tts: \""+sh+" {text}\"}\n"+changed)); !problems.Sound() {
+		t.Errorf("%s", problems)
+	}
+}
+
+func TestValuesBecomeWhatTheyMean(t *testing.T) {
+	c := parsedOK(t, strings.NewReplacer("pbx: {", "pbx: {accept_from: [192.0.2.0/24, 198.51.100.7], advertise: gate.example, media_address: 203.0.113.9, ",
+		"purpose: training}", "purpose: training, parties: [remote, local], timeout: 12s, withdraw: \"\"}",
+		"retention: 90d", "retention: 1d12h").Replace(minimal))
+	pbx, pol := c.Trunks[0].PBX, c.Policies[1]
+	if pbx.AcceptFrom[0].String() != "192.0.2.0/24" || pbx.AcceptFrom[1].String() != "198.51.100.7/32" ||
+		pbx.Advertise != "gate.example:5060" || pbx.MediaAddress.String() != "203.0.113.9" ||
+		c.Trunks[0].Carrier.AcceptFrom[0].String() != "127.0.0.1/32" {
+		t.Errorf("%+v", c.Trunks[0])
+	}
+	if len(pol.Parties) != 2 || pol.Timeout != 12*time.Second || pol.Withdraw != "" || pol.Purpose.Retention != 36*time.Hour ||
+		pol.Accept != '1' || pol.OnRefusal != consent.Connect {
+		t.Errorf("%+v", pol)
+	}
+}
+
+func TestCheckSaysWhatIsWrongAndHowItExits(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(bad, []byte("nothing: here\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		out  string
+	}{
+		{[]string{"check", "--config", exampleFile}, 0, "is sound: 1 trunks, 2 policies"},
+		{[]string{"check", "--config", bad}, 1, "bad.yaml:1: nothing: unknown key"},
+		{[]string{"check", "--config", bad}, 1, "trunks: is missing"},
+		{[]string{"check", "--config", "no-such-file"}, 1, "no such file"},
+		{[]string{"check"}, 2, "--config FILE is missing"},
+		{[]string{"check", "--confg", "x"}, 2, "flag provided but not defined"},
+		{[]string{"check", "--config", exampleFile, "more"}, 2, `"more" isn't expected`},
+		{[]string{"verify"}, 2, "one of --config and --export"},
+		{[]string{"dance"}, 2, `there is no command "dance"`},
+		{nil, 2, "usage:"},
+		{[]string{"version"}, 0, "consentgate "},
+	} {
+		var out strings.Builder
+		if code := run(t.Context(), c.args, &out, &out); code != c.code || !strings.Contains(out.String(), c.out) {
+			t.Errorf("%v: exit %d, %q; want %d, %q", c.args, code, out.String(), c.code, c.out)
+		}
+	}
+}
+
+// FuzzConfig: no file makes the loader panic.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(minimal))
+	f.Add([]byte("a: &a [*a, *a]\ntrunks: *a\n"))
+	f.Add([]byte("policies: [{numbers: [1], parties: {}}]\nmedia: []\nconsole: {users: x, tls: 1}\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var n yaml.Node
+		if yaml.Unmarshal(raw, &n) != nil || strings.Contains(string(raw), "sip:") { // names would be looked up
+			return
+		}
+		ParseConfig("fuzz.yaml", raw)
+	})
+}

@@ -188,19 +188,20 @@ func (t *transactions) send(req *sip.Request, dest netip.AddrPort, deliver func(
 	return c, nil
 }
 
-// pump takes responses off a transaction, which holds its lock meanwhile.
+// pump takes responses off a transaction, which holds its lock meanwhile. After
+// the final one nothing more comes this way: repetitions of a 2xx go to deliver
+// directly, those of a failure get their ACK in receiveResponse.
 func (t *transactions) pump(c *clientTx) {
 	defer t.pumps.Done()
-	final := false
 	for {
 		select {
 		case res := <-c.tx.Responses():
-			final = final || res.StatusCode >= 200
 			c.deliver(res)
-		case <-c.tx.Done():
-			if !final {
-				c.deliver(nil)
+			if res.StatusCode >= 200 {
+				return
 			}
+		case <-c.tx.Done():
+			c.deliver(nil)
 			return
 		}
 	}

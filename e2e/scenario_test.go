@@ -70,11 +70,12 @@ var verbs = []verb{
 	{regexp.MustCompile(`^(\w+)> ([A-Z]+)((?: (?:to )?[\w:+.]+)?)((?: sdp(?:=\w+)?)?)((?: \| .+)?)$`), (*scene).sayRequest},
 	{regexp.MustCompile(`^(\w+)> (\d{3}) ([A-Z]+)((?: "[^"]+")?)((?: sdp(?:=\w+)?)?)((?: \| .+)?)$`), (*scene).sayResponse},
 	{regexp.MustCompile(`^(\w+)< (\d{3} [A-Z]+|[A-Z]+)((?: \| .+)?)$`), (*scene).expect},
+	{regexp.MustCompile(`^(\w+) at last< (\d{3} [A-Z]+)()$`), (*scene).expectLate},
 	{regexp.MustCompile(`^(\w+) hears (prompt|notice|\d+|silence)$`), (*scene).hears},
 	{regexp.MustCompile(`^(\w+) says (\d+)$`), (*scene).says},
 	{regexp.MustCompile(`^(\w+) presses (\S+)$`), (*scene).presses},
 	{regexp.MustCompile(`^(\w+) heard no break$`), (*scene).noBreak},
-	{regexp.MustCompile(`^(\w+) got (\S+ \S+) again$`), (*scene).again},
+	{regexp.MustCompile(`^(\w+) got (\S+(?: \S+)?) again$`), (*scene).again},
 	{regexp.MustCompile(`^(\w+) gets nothing more$`), (*scene).nothingMore},
 	{regexp.MustCompile(`^wait recording$`), func(s *scene, _ []string) error {
 		s.gate.until("recording", func() bool { return s.gate.metric("recordings_active") == 1 })
@@ -258,12 +259,17 @@ func (s *scene) sayResponse(m []string) error {
 // expect waits for the next message and checks what stands behind the bars:
 // "Header: text" must be in it, "no Header" must not, "start text" is the start
 // line's end, "sdp text" must be in the body.
-func (s *scene) expect(m []string) error {
+func (s *scene) expect(m []string) error { return s.expectWithin(m, deadline) }
+
+// expectLate is for what the protocol's own timers bring: 64*T1 and more.
+func (s *scene) expectLate(m []string) error { return s.expectWithin(m, 45*time.Second) }
+
+func (s *scene) expectWithin(m []string, d time.Duration) error {
 	a, err := s.actor(m[1])
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	msg, err := a.next(ctx)
 	if err != nil {

@@ -159,7 +159,9 @@ func (c *call) run(tx *serverTx) {
 			c.step(ev)
 		}
 	}
-	c.mail.close()
+	for _, ev := range c.mail.close() { // came while the last ones were handled
+		c.step(ev)
+	}
 	c.law.close()
 	c.log.Info("call over", "outcome", c.outcome)
 }

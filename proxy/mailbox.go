@@ -54,9 +54,11 @@ func (m *mailbox) take() []event {
 	}
 }
 
-// close refuses further events.
-func (m *mailbox) close() {
+// close refuses further events, and returns those that nobody has taken.
+func (m *mailbox) close() []event {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	left := m.queue
 	m.closed, m.queue = true, nil
-	m.mu.Unlock()
+	return left
 }

@@ -23,7 +23,7 @@ type Phone struct {
 
 	mu      sync.Mutex
 	calls   map[string]*Call              // by Call-ID
-	waiting map[string]chan *sip.Response // by branch
+	waiting map[string]chan *sip.Response // by branch and method: a CANCEL has its INVITE's branch
 	answers map[string][]byte             // by branch and method: what was answered, to repeat it
 	closed  bool
 	workers sync.WaitGroup
@@ -119,7 +119,7 @@ func token() string { return strings.ToLower(rand.Text()[:12]) }
 
 func (p *Phone) response(res *sip.Response) {
 	p.mu.Lock()
-	ch := p.waiting[branchOf(res)]
+	ch := p.waiting[branchOf(res)+string(res.CSeq().MethodName)]
 	c := p.calls[res.CallID().Value()]
 	p.mu.Unlock()
 	if ch != nil {
@@ -129,7 +129,7 @@ func (p *Phone) response(res *sip.Response) {
 		}
 		return
 	}
-	if c != nil && res.IsSuccess() && res.CSeq().MethodName == sip.INVITE {
+	if c != nil && res.IsSuccess() && res.CSeq().MethodName == sip.INVITE { // one that came again
 		c.repeatAck()
 	}
 }
@@ -137,7 +137,7 @@ func (p *Phone) response(res *sip.Response) {
 // transact sends a request until a final response comes; each gets every
 // response. It gives up after limit.
 func (p *Phone) transact(req *sip.Request, to netip.AddrPort, limit time.Duration, each func(*sip.Response)) (*sip.Response, error) {
-	branch := branchOf(req)
+	branch := branchOf(req) + string(req.Method)
 	ch := make(chan *sip.Response, 32)
 	p.mu.Lock()
 	p.waiting[branch] = ch

@@ -26,13 +26,26 @@ import (
 	"consentgate/store"
 )
 
-// program builds the program once.
-var program = sync.OnceValues(func() (string, error) {
+// built is where the program under test lies.
+var built string
+
+func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "consentgate-e2e-")
 	if err != nil {
-		return "", err
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	path := filepath.Join(dir, "consentgate")
+	built = filepath.Join(dir, "consentgate")
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+// program builds the program once.
+var program = sync.OnceValues(func() (string, error) {
+	path := built
 	args := []string{"build", "-o", path}
 	if os.Getenv("E2E_RACE") != "" {
 		args = append(args, "-race")

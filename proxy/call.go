@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -145,6 +146,7 @@ func numberOf(uri string) string {
 // was asked of the ledger has come back: a grant that arrives late is closed.
 func (c *call) run(tx *serverTx) {
 	defer c.gate.calls.Done()
+	defer c.survive()
 	c.start(tx)
 	released := false
 	for {
@@ -164,6 +166,23 @@ func (c *call) run(tx *serverTx) {
 	}
 	c.law.close()
 	c.log.Info("call over", "outcome", c.outcome)
+}
+
+// survive keeps a fault of ours in one call from ending all the others (law 2).
+// That call is over: its tap is closed, its dialog unknown from here on.
+func (c *call) survive() {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	c.gate.metrics.faults.Inc()
+	c.log.Error("a fault of ours ended a call", "stack", string(debug.Stack())) // the fault's text may hold numbers
+	if c.media.relay != nil {
+		c.media.relay.Close()
+	}
+	c.mail.close()
+	c.gate.metrics.active.WithLabelValues(c.a.side.trunk.Name).Dec()
+	c.gate.release(c)
 }
 
 // release gives back what others may use, at the call's end.

@@ -348,3 +348,40 @@ func TestInvariant6_EmergencyIsNeverDelayed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// faulty has a fault for its first call.
+type faulty struct {
+	prompts
+	first *atomic.Bool
+}
+
+func (f faulty) Consent(p *consent.Policy) *media.Audio {
+	if f.first.CompareAndSwap(false, true) {
+		panic("a fault of ours")
+	}
+	return f.prompts.Consent(p)
+}
+
+// TestAFaultInOneCallLeavesTheOthers: a panic ends its call, not the program.
+func TestAFaultInOneCallLeavesTheOthers(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	w := newWorld(t, asking(), func(c *proxy.Config) {
+		c.Prompts = faulty{prompts{square(100 * time.Millisecond)}, new(atomic.Bool)}
+	})
+	defer w.close()
+	hurt, err := w.dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := w.yes(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []*phone.Call{hurt, c} {
+		if err := end.Hangup(); err != nil {
+			t.Error(err)
+		}
+	}
+	eventually(t, "both calls' ports are back", func() bool { return w.pool.InUse() == 0 })
+}

@@ -94,7 +94,7 @@ func (e *endpoint) datagram(data []byte, from netip.AddrPort) {
 		e.reject("oversize")
 		return
 	}
-	msg, err := e.parser.ParseSIP(bytes.Clone(data))
+	msg, err := e.parse(data)
 	if err != nil {
 		e.reject("malformed")
 		return
@@ -102,6 +102,17 @@ func (e *endpoint) datagram(data []byte, from netip.AddrPort) {
 	msg.SetTransport("UDP")
 	msg.SetSource(from.String())
 	e.receive(msg, from)
+}
+
+// parse guards the reader against a fault of the parser: one datagram must not
+// stop the listener.
+func (e *endpoint) parse(data []byte) (msg sip.Message, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			msg, err = nil, fmt.Errorf("the parser failed: %v", fault)
+		}
+	}()
+	return e.parser.ParseSIP(bytes.Clone(data))
 }
 
 func (e *endpoint) accepts(a netip.Addr) bool {

@@ -18,6 +18,7 @@ type metrics struct {
 	peerUp       *prometheus.GaugeVec
 	unanchored   prometheus.Counter
 	evidenceLost prometheus.Counter
+	faults       prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -41,6 +42,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		evidenceLost: f.NewCounter(prometheus.CounterOpts{Name: name("evidence_lost_total"),
 			Help: "Records or erasures that could not be written. Anything but 0 needs a person."}),
 	}
+	m.faults = f.NewCounter(prometheus.CounterOpts{Name: name("call_faults_total"),
+		Help: "Calls that a fault of the gate ended. Anything but 0 is a bug."})
 	for _, reason := range []string{"not_a_peer", "oversize", "malformed", "version", "max_forwards", "draining", "socket_error"} {
 		m.rejected.WithLabelValues(reason) // there from the start, at 0
 	}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// arrows are the packages that each package of ours may import. The law is the
+// leaf: consent imports nothing of ours, and nothing that isn't the standard
+// library's.
+var arrows = map[string][]string{
+	"consentgate/consent":             {},
+	"consentgate/internal/durable":    {},
+	"consentgate/internal/phone":      {},
+	"consentgate/internal/mutate":     {},
+	"consentgate/media/dtmf":          {"consent"},
+	"consentgate/media":               {"consent", "media/dtmf"},
+	"consentgate/media/prompt":        {"consent", "media", "internal/durable"},
+	"consentgate/media/prompt/render": {"consent", "media/prompt"},
+	"consentgate/proxy/sdp":           {},
+	"consentgate/proxy":               {"consent", "media", "proxy/sdp"},
+	"consentgate/store":               {"consent", "internal/durable"},
+	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "store", "internal/phone"},
+	"consentgate/e2e":                 {},
+}
+
+// TestPackagesImportOnlyWhatTheyMay: proxy and media know no store, store knows
+// neither, and only cmd joins them.
+func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "consentgate/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		f := strings.Fields(line)
+		may, known := arrows[f[0]]
+		if !known {
+			t.Errorf("%s isn't in the list: say what it may import", f[0])
+			continue
+		}
+		for _, imported := range f[1:] {
+			if f[0] == "consentgate/consent" && strings.Contains(imported, ".") {
+				t.Errorf("consent imports %s: only the standard library may be", imported)
+			}
+			if ours, ok := strings.CutPrefix(imported, "consentgate/"); ok && !contains(may, ours) {
+				t.Errorf("%s imports %s", f[0], ours)
+			}
+			if strings.HasPrefix(imported, "github.com/emiago/sipgo") && f[0] != "consentgate/proxy" && f[0] != "consentgate/internal/phone" {
+				t.Errorf("%s imports sipgo: only proxy may, and the phone that tests it", f[0])
+			}
+		}
+	}
+}
+
+func contains(all []string, one string) bool {
+	for _, a := range all {
+		if a == one {
+			return true
+		}
+	}
+	return false
+}

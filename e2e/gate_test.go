@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -94,6 +95,7 @@ func (s *syncBuffer) String() string {
 type setup struct {
 	carrierPeer, pbxPeer string   // host:port
 	policy               []string // lines of the asking policy
+	promptFile           bool     // the policy has the test's tone for a prompt
 	policies             string   // replaces the policies altogether
 	dataDir              string   // "": in the test's folder
 	grace                string
@@ -180,8 +182,10 @@ func (g *gate) yaml(s setup) string {
 			"  - name: default\n    purpose: training\n    prompt: " + filepath.Join(g.dir, "prompt.wav") +
 			"\n    timeout: 1s\n    attempts: 1\n"
 		if len(s.policy) > 0 {
-			policies = "  - {name: emergency, numbers: [\"112\"], action: bypass}\n  - name: default\n    purpose: training\n    prompt: " +
-				filepath.Join(g.dir, "prompt.wav") + "\n"
+			policies = "  - {name: emergency, numbers: [\"112\"], action: bypass}\n  - name: default\n"
+			if s.promptFile {
+				policies += "    prompt: " + filepath.Join(g.dir, "prompt.wav") + "\n"
+			}
 			for _, l := range s.policy {
 				policies += "    " + l + "\n"
 			}
@@ -219,6 +223,13 @@ func (g *gate) until(what string, ok func() bool) {
 		if time.Now().After(deadline) {
 			g.t.Fatalf("never: %s\n%s", what, g.log)
 		}
+	}
+}
+
+// untilCtx is until with a bound of the caller's, which isn't an error.
+func (g *gate) untilCtx(ctx context.Context, _ string, ok func() bool) {
+	for !ok() && ctx.Err() == nil {
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

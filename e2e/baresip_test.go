@@ -1,0 +1,271 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"consentgate/media/prompt"
+	"consentgate/store"
+)
+
+// baresip is a real telephone, without hands or ears: it speaks a file, keeps
+// what it hears in another, and is told what to do over TCP.
+type baresip struct {
+	t    *testing.T
+	dir  string
+	cmd  *exec.Cmd
+	out  *syncBuffer
+	conn net.Conn
+
+	mu     sync.Mutex
+	events []string
+}
+
+const baresipConfig = `poll_method epoll
+net_interface 127.0.0.1
+sip_listen %[1]s
+audio_source aufile,%[2]s/say.wav
+audio_player aubridge,nowhere
+audio_alert aubridge,nowhere
+rtp_ports %[3]d-%[4]d
+module_path %[5]s
+module g711.so
+module aufile.so
+module aubridge.so
+module sndfile.so
+snd_path %[2]s/heard
+module_tmp uuid.so
+module_tmp account.so
+module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen %[6]s
+`
+
+// startBaresip makes a phone at an address that speaks a tone and reaches the
+// world by way of the gate.
+func startBaresip(t *testing.T, user, at, gate string, hz float64, more string) *baresip {
+	t.Helper()
+	path := needs(t, "baresip")
+	modules, err := filepath.Glob("/usr/lib/baresip/modules")
+	if err != nil || len(modules) == 0 {
+		t.Fatal("baresip's modules aren't where Debian puts them")
+	}
+	b := &baresip{t: t, dir: t.TempDir(), out: &syncBuffer{}}
+	writeTone(t, filepath.Join(b.dir, "say.wav"), hz, 20*time.Second)
+	control := freeTCP(t)
+	_, port, err := net.SplitHostPort(freePort(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rtp, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rtp = rtp &^ 1
+	for name, text := range map[string]string{
+		"config":   fmt.Sprintf(baresipConfig, at, b.dir, rtp, rtp+20, modules[0], control),
+		"accounts": fmt.Sprintf("<sip:%s@%s>;regint=0;audio_codecs=PCMU/8000/1;outbound=\"sip:%s\"%s\n", user, at, gate, more),
+		"contacts": "",
+	} {
+		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(b.dir, "heard"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.cmd = exec.Command(path, "-4", "-f", b.dir)
+	b.cmd.Stdout, b.cmd.Stderr = b.out, b.out
+	if err := b.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.cmd.Process.Kill(); _ = b.cmd.Wait() })
+	b.until("its control listens", func() bool {
+		b.conn, err = net.Dial("tcp", control)
+		return err == nil
+	})
+	t.Cleanup(func() { _ = b.conn.Close() })
+	go b.listen()
+	return b
+}
+
+func (b *baresip) until(what string, ok func() bool) {
+	b.t.Helper()
+	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.t.Fatalf("never: %s\n%s\n%s", what, b.out, strings.Join(b.events, "\n"))
+		}
+	}
+}
+
+// listen reads netstrings of JSON.
+func (b *baresip) listen() {
+	in := bufio.NewReader(b.conn)
+	for {
+		length, err := in.ReadString(':')
+		if err != nil {
+			return
+		}
+		n, err := strconv.Atoi(strings.TrimSuffix(length, ":"))
+		if err != nil || n > 1<<20 {
+			return
+		}
+		text := make([]byte, n+1) // and the comma
+		if _, err := io.ReadFull(in, text); err != nil {
+			return
+		}
+		b.mu.Lock()
+		b.events = append(b.events, string(text[:n]))
+		b.mu.Unlock()
+	}
+}
+
+// do gives a command.
+func (b *baresip) do(command, params string) {
+	b.t.Helper()
+	text, err := json.Marshal(map[string]string{"command": command, "params": params, "token": command})
+	if err == nil {
+		_, err = fmt.Fprintf(b.conn, "%d:%s,", len(text), text)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// saw reports whether an event of that type came.
+func (b *baresip) saw(kind string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.events {
+		if strings.Contains(e, `"type":"`+kind+`"`) {
+			return true
+		}
+	}
+	return false
+}
+
+// heard is what the phone has decoded so far.
+func (b *baresip) heard() []int16 {
+	files, _ := filepath.Glob(filepath.Join(b.dir, "heard", "*dec.wav"))
+	var all []int16
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		if i := bytes.Index(raw, []byte("data")); i > 0 && len(raw) > i+8 { // its length isn't written yet
+			for p := i + 8; p+1 < len(raw); p += 2 {
+				all = append(all, int16(uint16(raw[p])|uint16(raw[p+1])<<8))
+			}
+		}
+	}
+	return all
+}
+
+// hears waits for 200 ms of a tone.
+func (b *baresip) hears(hz float64) {
+	b.t.Helper()
+	b.until(fmt.Sprintf("hears %v Hz", hz), func() bool {
+		pcm := b.heard()
+		const window = prompt.Rate / 5
+		for at := 0; at+window <= len(pcm); at += window / 2 {
+			stereo := make([]byte, 44)
+			for _, s := range pcm[at : at+window] {
+				stereo = append(stereo, byte(s), byte(s>>8), byte(s), byte(s>>8))
+			}
+			if shares(stereo, hz)[0] > 0.8 {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// between puts a gate between two baresips; the caller's side is the carrier's
+// if inbound.
+func between(t *testing.T, inbound bool) (g *gate, caller, called *baresip) {
+	t.Helper()
+	needs(t, "baresip")
+	carrier, pbx := freePort(t), freePort(t)
+	g = startGate(t, setup{carrierPeer: carrier, pbxPeer: pbx, policy: []string{"purpose: training", "timeout: 12s", "attempts: 1"}, promptFile: true})
+	if inbound {
+		return g, startBaresip(t, "+442079460123", carrier, g.Carrier, 880, ""),
+			startBaresip(t, "agent", pbx, g.PBX, 440, ";answermode=auto")
+	}
+	return g, startBaresip(t, "agent", pbx, g.PBX, 440, ""),
+		startBaresip(t, "+442079460123", carrier, g.Carrier, 880, ";answermode=auto")
+}
+
+// talk is a whole call between real phones, in which the remote party presses a
+// key after the prompt.
+func talk(t *testing.T, inbound bool, key string) evidence {
+	t.Helper()
+	g, caller, called := between(t, inbound)
+	number, remote, local := "agent", caller, called
+	if !inbound {
+		number, remote, local = "+442079460123", called, caller
+	}
+	caller.do("dial", "sip:"+number+"@"+map[bool]string{true: g.Carrier, false: g.PBX}[inbound])
+	remote.hears(promptHz)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	g.untilCtx(ctx, "the prompt is over", func() bool { return !hearsLately(remote, promptHz) })
+	remote.do("sndcode", key)
+	remote.hears(440)
+	local.hears(880)
+	caller.do("hangup", "")
+	g.until("the call is over", func() bool { return g.metric("calls_active") == 0 })
+	g.stop()
+	return g.evidence()
+}
+
+// hearsLately reports whether the last 200 ms were a tone.
+func hearsLately(b *baresip, hz float64) bool {
+	pcm := b.heard()
+	pcm = pcm[max(0, len(pcm)-prompt.Rate/5):]
+	stereo := make([]byte, 44)
+	for _, s := range pcm {
+		stereo = append(stereo, byte(s), byte(s>>8), byte(s), byte(s>>8))
+	}
+	return shares(stereo, hz)[0] > 0.5
+}
+
+func TestBaresipInboundYes(t *testing.T) {
+	t.Parallel()
+	ev := talk(t, true, "1")
+	if ev.kinds() != "granted" || ev.count(store.TypeSealed) != 1 {
+		t.Fatalf("%q, %d sealed", ev.kinds(), ev.count(store.TypeSealed))
+	}
+	if a := ev.records[0].Answers[0]; a.Press.Via != "rfc4733" || !a.Heard.Complete {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestBaresipInboundNo(t *testing.T) {
+	t.Parallel()
+	if ev := talk(t, true, "2"); ev.kinds() != "declined" || ev.count(store.TypeStarted) != 0 {
+		t.Errorf("%q, %d recordings began", ev.kinds(), ev.count(store.TypeStarted))
+	}
+}
+
+func TestBaresipOutboundYes(t *testing.T) {
+	t.Parallel()
+	if ev := talk(t, false, "1"); ev.kinds() != "granted" || ev.count(store.TypeSealed) != 1 {
+		t.Errorf("%q, %d sealed", ev.kinds(), ev.count(store.TypeSealed))
+	}
+}

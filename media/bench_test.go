@@ -2,9 +2,6 @@ package media_test
 
 import (
 	"context"
-	"net"
-	"net/netip"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,66 +17,6 @@ func cpu() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// BenchmarkRelay sends one packet at a time through the relay and waits for it,
-// beside the machine's floor: the same with a bare loop of receive and send.
-// us-cpu/packet holds the generator's send and receive, too, in all three.
-func BenchmarkRelay(b *testing.B) {
-	run := func(b *testing.B, from, to *end) {
-		raw := voice(1)
-		b.ReportAllocs()
-		start := cpu()
-		for b.Loop() {
-			from.send(raw)
-			if _, ok := to.read(to.rtp, 5*time.Second); !ok {
-				b.Fatal("lost")
-			}
-		}
-		b.ReportMetric(float64((cpu()-start).Microseconds())/float64(b.N), "us-cpu/packet")
-	}
-	b.Run("floor", func(b *testing.B) {
-		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0)))
-		if err != nil {
-			b.Fatal(err)
-		}
-		from, to := newEnd(b, at(c)), newEnd(b, at(c))
-		var loop sync.WaitGroup
-		loop.Go(func() {
-			buf := make([]byte, 2048)
-			for {
-				n, _, err := c.ReadFromUDPAddrPort(buf)
-				if err != nil {
-					return
-				}
-				if _, err := c.WriteToUDPAddrPort(buf[:n], at(to.rtp)); err != nil {
-					return
-				}
-			}
-		})
-		run(b, from, to)
-		if err := c.Close(); err != nil {
-			b.Error(err)
-		}
-		loop.Wait()
-	})
-	b.Run("relay", func(b *testing.B) {
-		r := newRig(b)
-		r.relay.Bridge()
-		run(b, r.ends[consent.Remote], r.ends[consent.Local])
-	})
-	b.Run("relay-and-tap", func(b *testing.B) {
-		r := newRig(b)
-		r.relay.Bridge()
-		_, g := session(b)
-		tap, err := r.relay.Open(g, discard{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		run(b, r.ends[consent.Remote], r.ends[consent.Local])
-		tap.Close("end")
-		<-tap.Done()
-	})
 }
 
 type discard struct{}

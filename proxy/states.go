@@ -77,6 +77,20 @@ var always = map[eventKind]transition{
 	evStray2xx: (*call).onStray2xx,
 }
 
+// established is what may happen while both dialogs stand, whether the parties
+// are being asked or talk.
+var established = map[eventKind]transition{
+	evProvisional: ignored, // of another fork
+	evAnswer:      (*call).onFurtherAnswer,
+	evRefusal:     ignored,
+	evCancel:      (*call).onLaterCancel,
+	evAck:         (*call).onAck,
+	evBye:         (*call).onBye,
+	evOffer:       (*call).onOffer,
+	evRequest:     (*call).onRequest,
+	evEnd:         (*call).onEnd,
+}
+
 // transitions is the life of a call. What stands neither here nor in always is
 // unexpected: it is answered if it is a request, counted and logged.
 var transitions = [callStates]map[eventKind]transition{
@@ -96,39 +110,9 @@ var transitions = [callStates]map[eventKind]transition{
 		evRequest:     (*call).onRequest, // PRACK, UPDATE, INFO in an early dialog
 		evEnd:         (*call).onEndEarly,
 	},
-	answered: {
-		evProvisional: ignored, // of another fork
-		evAnswer:      (*call).onFurtherAnswer,
-		evRefusal:     ignored,
-		evCancel:      (*call).onLaterCancel,
-		evAck:         (*call).onAck,
-		evBye:         (*call).onBye,
-		evOffer:       (*call).onOffer,
-		evRequest:     (*call).onRequest,
-		evEnd:         (*call).onEnd,
-	},
-	gated: {
-		evProvisional: ignored,
-		evAnswer:      (*call).onFurtherAnswer,
-		evRefusal:     ignored,
-		evCancel:      (*call).onLaterCancel,
-		evAck:         (*call).onAck,
-		evBye:         (*call).onBye,
-		evOffer:       (*call).onOffer,
-		evRequest:     (*call).onRequest,
-		evEnd:         (*call).onEnd,
-	},
-	bridged: {
-		evProvisional: ignored,
-		evAnswer:      (*call).onFurtherAnswer,
-		evRefusal:     ignored,
-		evCancel:      (*call).onLaterCancel,
-		evAck:         (*call).onAck,
-		evBye:         (*call).onBye,
-		evOffer:       (*call).onOffer,
-		evRequest:     (*call).onRequest,
-		evEnd:         (*call).onEnd,
-	},
+	answered: established,
+	gated:    established,
+	bridged:  established,
 	ending: {
 		evProvisional: (*call).onProvisionalEnding,
 		evAnswer:      (*call).onAnswerEnding,

@@ -28,11 +28,10 @@ func (c *call) anchor() {
 	}
 	sides := media.Sides{Trunk: c.a.side.trunk.Name}
 	for _, l := range []*leg{c.a, c.b} {
-		ip := l.side.conf.Listen[0].Addr()
 		if l.party == consent.Remote {
-			sides.Remote = ip
+			sides.Remote = l.side.media
 		} else {
-			sides.Local = ip
+			sides.Local = l.side.media
 		}
 	}
 	relay, err := c.gate.cfg.Media.NewRelay(c.id, sides, c.onMedia)

@@ -13,6 +13,9 @@ import (
 // own: who hangs up is never kept on the line by a dead far end.
 const byeGrace = time.Second
 
+// lastWords is how long the gate waits for answers when it ends a call itself.
+const lastWords = 2 * time.Second
+
 func uriOf(s string) (sip.Uri, error) {
 	var u sip.Uri
 	err := sip.ParseUri(s, &u)
@@ -252,7 +255,7 @@ func (c *call) endBoth(reason string) {
 	}
 	c.sendBye(c.a, reason, done)
 	c.sendBye(c.b, reason, done)
-	c.after(4*sip.T1, c.end)
+	c.after(lastWords, c.end)
 }
 
 // sendBye sends a BYE of our own to a leg's peer, in the far end's name; done is

@@ -44,6 +44,7 @@ type side struct {
 	other     *side
 	endpoints []*transport
 	up        *peerStates
+	media     netip.Addr // where RTP of this side is bound
 }
 
 // transport is one socket with its transactions; it is their user.
@@ -92,7 +93,10 @@ func New(cfg Config) (*Gate, error) {
 }
 
 func (g *Gate) newSide(t *Trunk, conf *Side, party consent.Party) (*side, error) {
-	s := &side{gate: g, trunk: t, conf: conf, party: party}
+	s := &side{gate: g, trunk: t, conf: conf, party: party, media: conf.Listen[0].Addr()}
+	if bindable(conf.Media) {
+		s.media = conf.Media
+	}
 	s.up = newPeerStates(g.metrics, t.Name, s.name(), conf.Peers)
 	g.sides = append(g.sides, s)
 	for _, at := range conf.Listen {
@@ -112,6 +116,19 @@ func (g *Gate) newSide(t *Trunk, conf *Side, party consent.Party) (*side, error)
 		s.endpoints = append(s.endpoints, tr)
 	}
 	return s, nil
+}
+
+// bindable reports whether an address is one of this machine's. A media address
+// that isn't stands for a NAT in front of it: it goes into SDP only.
+func bindable(a netip.Addr) bool {
+	if !a.IsValid() {
+		return false
+	}
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0)))
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
 }
 
 // quiet keeps sipgo from logging: its messages hold whole SIP lines, so numbers.

@@ -182,9 +182,14 @@ func (c *call) giveUp(status int, reason, cause string) {
 	c.after(lifetime, c.end)
 }
 
-func (c *call) onEndEarly(event) {
+func (c *call) onEndEarly(ev event) {
 	c.giveUp(sip.StatusServiceUnavailable, "Service Unavailable", "")
+	c.onEndEnding(ev)
 }
+
+// onEndEnding: the gate stops, so a far end that is dead isn't waited for as
+// long as the protocol would.
+func (c *call) onEndEnding(event) { c.after(lastWords, c.end) }
 
 // onEarlyBye: a caller may end an early dialog with BYE (RFC 3261 section 15).
 func (c *call) onEarlyBye(ev event) {

@@ -121,7 +121,7 @@ var transitions = [callStates]map[eventKind]transition{
 		evAck:         (*call).onAck,
 		evBye:         (*call).onBye,
 		evRequest:     (*call).onRequest,
-		evEnd:         ignored,
+		evEnd:         (*call).onEndEnding,
 	},
 	ended: {
 		evProvisional: ignored, evAnswer: ignored, evRefusal: ignored, evCancel: ignored, evAck: ignored,

@@ -294,7 +294,7 @@ func (p *parser) readPurposes(n *yaml.Node, path string) {
 			"text": func(n *yaml.Node, path string) {
 				p.words(n, path, purpose.Text)
 			},
-			"retention": parsed(p.reader, &purpose.Retention, between(time.Hour, 36500*24*time.Hour, parseDuration)),
+			"retention": parsed(p.reader, &purpose.Retention, between(time.Second, 36500*24*time.Hour, parseDuration)),
 		})
 		if purpose.Retention == 0 {
 			p.errorf(k, at+".retention", "is missing: how long recordings for it are kept, for instance 90d (GDPR Art. 5(1)(e))")

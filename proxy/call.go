@@ -48,6 +48,7 @@ type leg struct {
 	target   string         // remote target, RFC 3261 section 12.2.1.1
 	routes   []string       // route set
 	bound    []string       // tags under which the gate finds it
+	asserted string         // who speaks for it, as last asserted
 	sent     uint32         // highest CSeq sent to it
 
 	offer *sdp.Session // made by it and not yet answered
@@ -116,6 +117,7 @@ func newCall(g *Gate, t *transport, tx *serverTx) *call {
 	c.a = &leg{call: c, side: t.side, socket: t, party: t.side.party, source: tx.from,
 		identity: header(req, "from"), routes: list(req, "record-route")}
 	c.a.learn(req)
+	c.a.asserted = asserted(req)
 	far := t.side.other
 	c.b = &leg{call: c, side: far, socket: far.endpoints[0], party: far.party, source: far.conf.Peers[0],
 		identity: header(req, "to")}

@@ -84,14 +84,20 @@ func (c *call) onRequest(ev event) {
 			return
 		}
 	}
-	if !hasSDP(ev.tx.req) {
-		if isTargetRefresh(ev.tx.req) {
-			ev.leg.learn(ev.tx.req)
-		}
-		c.forward(ev.leg, ev.tx, ev.tx.req.Body(), func(res *sip.Response) { c.passBack(ev.leg, ev.tx, res, nil) })
+	c.recognise(ev.leg, ev.tx.req)
+	if hasSDP(ev.tx.req) {
+		c.onOfferInRequest(ev)
 		return
 	}
-	c.onOfferInRequest(ev)
+	if isTargetRefresh(ev.tx.req) {
+		ev.leg.learn(ev.tx.req)
+	}
+	c.forward(ev.leg, ev.tx, ev.tx.req.Body(), func(res *sip.Response) {
+		c.passBack(ev.leg, ev.tx, res, nil)
+		if ev.tx.req.Method == sip.REFER && res != nil && res.IsSuccess() {
+			c.partyChanged(ev.leg, "a transfer was accepted")
+		}
+	})
 }
 
 // onOfferInRequest passes on an UPDATE (RFC 3311) or PRACK (RFC 3262) with SDP.
@@ -131,6 +137,7 @@ func (c *call) onOffer(ev event) {
 		return
 	}
 	from, to := ev.leg, ev.leg.other()
+	c.recognise(from, ev.tx.req)
 	uri, err := uriOf(to.target)
 	if err != nil {
 		c.refuse(ev, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")

@@ -118,6 +118,7 @@ func (c *call) back(inv *invite, res *sip.Response) *sip.Response {
 func (c *call) onAnswer(ev event) {
 	c.inv.timerC.Stop()
 	c.meet(ev.res)
+	c.b.asserted = asserted(ev.res)
 	c.answered, c.outcome = true, "answered"
 	body := c.back(c.inv, ev.res)
 	if c.asks() {

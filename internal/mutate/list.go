@@ -18,6 +18,9 @@ var mutations = []mutation{
 	{"1: a grant outlives its consent", "consent/session.go",
 		"s.grant.live.Store(s.permits())", "s.grant.live.Store(true)",
 		"./consent", "TestAGrantDiesWithTheConsent"},
+	{"1: a new party goes on being recorded", "proxy/identity.go",
+		"if l.asserted != \"\" && l.asserted != now {", "if false {",
+		"./e2e", "TestScenarios/another-identity"},
 	// 2. OnlyAnExplicitYes
 	{"2: a yes before the purpose was heard", "consent/asking.go",
 		"ev.Press.Key == m.policy.Accept && early && m.policy.BargeIn", "ev.Press.Key == m.policy.Accept && early",

@@ -40,7 +40,7 @@ bench: ## costs beside the machine's floor, in one run
 fuzz: ## 30 s on each fuzz target
 	@for target in $$(grep -rhoE '^func Fuzz\w+' --include='*_test.go' . | sed 's/func //'); do \
 	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' .)); \
-	  echo "== $$dir $$target"; $(GO) test -run xxx -fuzz "^$$target$$" -fuzztime 30s $$dir || exit 1; done
+	  echo "== $$dir $$target"; $(GO) test -run xxx -fuzz "^$$target$$" -fuzztime 30s -fuzzminimizetime 1x $$dir || exit 1; done
 
 prompts: ## renders the built-in prompts again from their texts
 	sh media/prompt/make-prompts.sh

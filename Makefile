@@ -20,14 +20,15 @@ check: ## formatting, vet, module files, the arrows between packages
 	$(GO) vet ./...
 	$(GO) mod tidy -diff
 
-race: ## unit and property tests under the race detector
+race: peers ## unit and property tests under the race detector
 	$(GO) test -race -shuffle=on $$($(GO) list ./... | grep -v /e2e)
 
 e2e: peers ## the real program between sipp, baresip and scripted peers
 	CI=$${CI:-} $(GO) test -count=1 -timeout 20m ./e2e
 
-peers: ## installs sipp and baresip where they are missing
-	@command -v sipp >/dev/null && command -v baresip >/dev/null || { apt-get update -q && apt-get install -yq sip-tester baresip; }
+peers: ## installs what tests call and listen with, where it is missing
+	@for p in sipp baresip espeak-ng sox; do command -v $$p >/dev/null || missing=1; done; \
+	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -yq sip-tester baresip espeak-ng sox; }
 
 mutate: ## breaks each invariant on purpose; the suite must notice
 	$(GO) run ./internal/mutate

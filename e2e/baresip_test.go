@@ -147,18 +147,6 @@ func (b *baresip) do(command, params string) {
 	}
 }
 
-// saw reports whether an event of that type came.
-func (b *baresip) saw(kind string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, e := range b.events {
-		if strings.Contains(e, `"type":"`+kind+`"`) {
-			return true
-		}
-	}
-	return false
-}
-
 // heard is what the phone has decoded so far.
 func (b *baresip) heard() []int16 {
 	files, _ := filepath.Glob(filepath.Join(b.dir, "heard", "*dec.wav"))

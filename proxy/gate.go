@@ -110,7 +110,8 @@ func (g *Gate) newSide(t *Trunk, conf *Side, party consent.Party) (*side, error)
 		}
 		tr.endpoint = &endpoint{conn: conn, accept: conf.AcceptFrom, parser: newParser(), log: g.log,
 			reject: func(reason string) { g.metrics.rejected.WithLabelValues(reason).Inc() }}
-		tr.tx = newTransactions(tr.endpoint, quiet(g.log))
+		// sipgo mustn't log: its messages hold whole SIP lines, so numbers.
+		tr.tx = newTransactions(tr.endpoint, slog.New(slog.DiscardHandler))
 		tr.tx.handler = tr
 		tr.endpoint.receive = tr.tx.receive
 		s.endpoints = append(s.endpoints, tr)
@@ -130,9 +131,6 @@ func bindable(a netip.Addr) bool {
 	}
 	return c.Close() == nil
 }
-
-// quiet keeps sipgo from logging: its messages hold whole SIP lines, so numbers.
-func quiet(*slog.Logger) *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (s *side) name() string {
 	if s.party == consent.Remote {

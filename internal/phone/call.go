@@ -28,7 +28,6 @@ type Call struct {
 	cseq     uint32
 	version  int
 	ack      *sip.Request
-	status   int
 	events   []Event
 	ended    chan struct{}
 	acked    chan struct{}

@@ -170,6 +170,20 @@ func TestTextIsRenderedOnceAndWithoutAShell(t *testing.T) {
 	}
 }
 
+// TestAnotherControllerIsSpoken by the program that is configured by default.
+func TestAnotherControllerIsSpoken(t *testing.T) {
+	if _, err := exec.LookPath("espeak-ng"); err != nil {
+		t.Skip("NOT TESTED: espeak-ng is missing")
+	}
+	lib := &prompt.Library{TTS: "espeak-ng -v {language} -s 150 -w {out} {text}", CacheDir: t.TempDir()}
+	for _, language := range prompt.Languages() {
+		a, err := lib.Load(context.Background(), policy(language), consent.Controller{Name: "Acme Telecom"})
+		if err != nil || a.Duration() < 8*time.Second || !strings.Contains(a.Text, "Acme Telecom") {
+			t.Errorf("%s: %v", language, err)
+		}
+	}
+}
+
 // TestOperatorsFilesAreTaken in the forms that people have.
 func TestOperatorsFilesAreTaken(t *testing.T) {
 	needs := func(p string) bool { _, err := exec.LookPath(p); return err == nil }

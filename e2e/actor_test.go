@@ -34,7 +34,6 @@ type actor struct {
 	target                string
 	routes                []string
 	cseq                  uint32
-	version               int
 	invite                *sip.Request // latest INVITE sent or received
 	last                  map[string]*sip.Request
 	offered               string // direction of the latest offer received
@@ -274,11 +273,11 @@ func (a *actor) body(m *message, sdp string) {
 		}
 	case "g729":
 		m.body = []byte(strings.NewReplacer("RTP/AVP 0 8 101", "RTP/AVP 18", "a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n",
-			"a=rtpmap:18 G729/8000\r\n").Replace(string(a.media.Describe("sendrecv", &a.version))))
+			"a=rtpmap:18 G729/8000\r\n").Replace(string(a.media.Describe("sendrecv"))))
 		m.add("Content-Type: application/sdp")
 		return
 	}
-	m.body = a.media.Describe(sdp, &a.version)
+	m.body = a.media.Describe(sdp)
 	m.add("Content-Type: application/sdp")
 }
 

@@ -179,7 +179,9 @@ func (s *scene) presses(m []string) error {
 		return err
 	}
 	for _, k := range []byte(m[2]) {
-		a.media.Press(k, 80*time.Millisecond)
+		if err := a.media.Press(k, 80*time.Millisecond); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -133,9 +133,44 @@ func Jumps(ps []Packet) (ssrc, seq, ts int) {
 		}
 		step := int64(int32(b.Timestamp - a.Timestamp))
 		clock := int64(b.At.Sub(a.At) * 8000 / time.Second)
-		if a.PayloadType != eventsPT && b.PayloadType != eventsPT && (step < 0 || step > clock+slack || step < clock-slack) {
+		if !a.isKey() && !b.isKey() && (step < 0 || step > clock+slack || step < clock-slack) {
 			ts++
 		}
 	}
 	return ssrc, seq, ts
+}
+
+// isKey reports whether a packet is a telephone-event's (RFC 4733).
+func (p *Packet) isKey() bool { return p.PayloadType >= 96 && len(p.Payload) == 4 }
+
+// Keys are the keys that were heard by RFC 4733, in order: an event is its
+// stream, its time and its code, however many packets of it came.
+func Keys(ps []Packet) string {
+	type event struct {
+		ssrc, ts uint32
+		code     byte
+	}
+	seen := map[event]bool{}
+	var out []byte
+	for _, p := range ps {
+		if !p.isKey() || int(p.Payload[0]) >= len(keypad) {
+			continue
+		}
+		if e := (event{p.SSRC, p.Timestamp, p.Payload[0]}); !seen[e] {
+			seen[e] = true
+			out = append(out, keypad[e.code])
+		}
+	}
+	return string(out)
+}
+
+// Hears reports whether 100 ms of a tone of that frequency came at any time.
+func Hears(ps []Packet, hz float64) bool {
+	const window = 5
+	for i := window; i <= len(ps); i++ {
+		if Share(ps[i-window:i], hz) > 0.5 {
+			return true
+		}
+	}
+	return false
 }

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,24 +16,29 @@ import (
 	"github.com/zaf/g711"
 )
 
-// Media is a call's RTP: it sends a tone every 20 ms from the moment it knows
-// where to, and keeps what comes.
+// Media is a call's RTP: it sends a packet every 20 ms from the moment it knows
+// where to, and keeps what comes. All its methods may be used concurrently.
 type Media struct {
-	conn *net.UDPConn
-	ip   netip.Addr
+	conn    *net.UDPConn
+	keys    chan struct{} // held while a key is pressed
+	quit    chan struct{}
+	done    sync.WaitGroup
+	closing sync.Once
 
 	mu      sync.Mutex
+	version int
 	to      netip.AddrPort
+	codec   uint8 // payload type: 0 or 8
+	events  uint8 // the far end's payload type for keys
+	held    bool  // the far end wants nothing
+	muted   bool
 	tone    float64 // Hz; 0 is silence
-	muted   bool    // sends nothing
+	speech  []int16 // comes before the tone
+	key     *keypress
 	got     []Packet
 	tally   bool // keep no packet but the latest
 	counted Count
 	arrived chan struct{} // closed and remade at each packet
-	key     *keypress
-	quit    chan struct{}
-	done    sync.WaitGroup
-	closing sync.Once
 }
 
 // Packet is one that came.
@@ -44,18 +48,19 @@ type Packet struct {
 }
 
 type keypress struct {
-	event byte
-	left  int // packets before the end
-	ends  int // end packets to send, RFC 4733 section 2.5.1.4: three
-	long  uint16
-	done  chan struct{}
-	first bool
-	ts    uint32
+	event   byte
+	left    int // packets before the end
+	ends    int // packets with the end bit to send, RFC 4733 section 2.5.1.4: three
+	long    uint16
+	ts      uint32
+	started bool
+	done    chan struct{}
 }
 
 const (
-	ptime    = 20 * time.Millisecond
-	eventsPT = 101
+	ptime       = 20 * time.Millisecond
+	frame       = 160 // samples
+	silentCodec = 255 // the far end has none of ours
 )
 
 // NewMedia opens a socket and begins to listen, and to send as soon as it is
@@ -65,7 +70,7 @@ func NewMedia(ip netip.Addr) (*Media, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Media{conn: conn, ip: ip, arrived: make(chan struct{}), quit: make(chan struct{})}
+	m := &Media{conn: conn, keys: make(chan struct{}, 1), arrived: make(chan struct{}), quit: make(chan struct{})}
 	m.done.Go(m.receive)
 	m.done.Go(m.send)
 	return m, nil
@@ -83,39 +88,24 @@ func (m *Media) Close() {
 // Addr is where RTP is expected.
 func (m *Media) Addr() netip.AddrPort { return m.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-// Describe is the session description of this end; version counts them.
-func (m *Media) Describe(direction string, version *int) []byte {
-	*version++
-	at := m.Addr()
-	return []byte(fmt.Sprintf("v=0\r\no=- 1 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d RTP/AVP 0 8 101\r\n"+
-		"a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=%s\r\n",
-		*version, at.Addr(), at.Addr(), at.Port(), direction))
-}
-
-// Apply takes the far end's description.
-func (m *Media) Apply(body []byte) {
-	var host, port string
-	for _, line := range strings.Split(string(body), "\r\n") {
-		if f := strings.Fields(line); strings.HasPrefix(line, "c=") && len(f) == 3 {
-			host = f[2]
-		} else if strings.HasPrefix(line, "m=audio ") && len(f) > 2 {
-			port = f[1]
-		}
-	}
-	a, err1 := netip.ParseAddr(host)
-	n, err2 := strconv.ParseUint(port, 10, 16)
-	if err1 != nil || err2 != nil {
-		return
-	}
+// To is where RTP is sent; invalid while nobody said.
+func (m *Media) To() netip.AddrPort {
 	m.mu.Lock()
-	m.to = netip.AddrPortFrom(a, uint16(n))
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	return m.to
 }
 
 // Tone sets what is sent, in Hz; 0 is silence.
 func (m *Media) Tone(hz float64) {
 	m.mu.Lock()
 	m.tone = hz
+	m.mu.Unlock()
+}
+
+// Say sends 16-bit samples at 8 kHz before it goes on with the tone.
+func (m *Media) Say(pcm []int16) {
+	m.mu.Lock()
+	m.speech = append(m.speech, pcm...)
 	m.mu.Unlock()
 }
 
@@ -130,75 +120,114 @@ func (m *Media) send() {
 	seq, ts, ssrc := uint16(rand.Uint32()), rand.Uint32(), rand.Uint32()
 	tick := time.NewTicker(ptime)
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	for n := 0; ; n += frame {
 		select {
 		case <-m.quit:
 			return
 		case <-tick.C:
 		}
-		m.mu.Lock()
-		to, tone, muted, key := m.to, m.tone, m.muted, m.key
-		m.mu.Unlock()
-		ts += 160
-		if !to.IsValid() || to.Addr().IsUnspecified() || to.Port() == 0 || muted {
-			continue
-		}
+		ts += frame
 		p := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: seq, Timestamp: ts, SSRC: ssrc}}
-		if key != nil {
-			m.pressing(key, &p)
-		} else {
-			p.Payload = make([]byte, 160)
-			for i := range p.Payload {
-				v := 8000 * math.Sin(2*math.Pi*tone*float64(n*160+i)/8000)
-				p.Payload[i] = g711.EncodeUlawFrame(int16(v))
-			}
+		to, ok := m.fill(&p, n)
+		if !ok {
+			continue
 		}
 		seq++
 		if raw, err := p.Marshal(); err == nil {
-			_, _ = m.conn.WriteToUDPAddrPort(raw, to)
+			_, _ = m.conn.WriteToUDPAddrPort(raw, to) // lost like any datagram
 		}
 	}
 }
 
-// pressing makes the next packet of a key.
-func (m *Media) pressing(k *keypress, p *rtp.Packet) {
-	p.PayloadType = eventsPT
-	if !k.first {
-		k.first, k.ts, p.Marker = true, p.Timestamp, true
+// fill makes the packet that begins with sample n; false if there is none to send.
+func (m *Media) fill(p *rtp.Packet, n int) (to netip.AddrPort, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.to.IsValid() || m.to.Addr().IsUnspecified() || m.to.Port() == 0 || m.muted || m.held {
+		return m.to, false
+	}
+	if m.key != nil {
+		m.pressing(p)
+		return m.to, true
+	}
+	p.PayloadType = m.codec
+	p.Payload = make([]byte, frame)
+	for i := range p.Payload {
+		v := int16(8000 * math.Sin(2*math.Pi*m.tone*float64(n+i)/8000))
+		if i < len(m.speech) {
+			v = m.speech[i]
+		}
+		if m.codec == 8 {
+			p.Payload[i] = g711.EncodeAlawFrame(v)
+		} else {
+			p.Payload[i] = g711.EncodeUlawFrame(v)
+		}
+	}
+	m.speech = m.speech[min(frame, len(m.speech)):]
+	return m.to, m.codec != silentCodec
+}
+
+// pressing makes the next packet of the key.
+func (m *Media) pressing(p *rtp.Packet) {
+	k := m.key
+	p.PayloadType = m.events
+	if !k.started {
+		k.started, k.ts, p.Marker = true, p.Timestamp, true
 	}
 	p.Timestamp = k.ts
 	end := byte(0)
 	if k.left > 0 {
 		k.left--
-		k.long += 160
+		k.long += frame
 	} else {
 		end = 0x80
 		k.ends--
 	}
 	p.Payload = binary.BigEndian.AppendUint16([]byte{k.event, end | 10}, k.long)
-	if k.ends == 0 {
-		m.mu.Lock()
+	if k.left == 0 && k.ends == 0 {
 		m.key = nil
-		m.mu.Unlock()
 		close(k.done)
 	}
 }
 
-// Press sends a key and returns when it is sent, or the call is over.
-func (m *Media) Press(key byte, d time.Duration) {
-	i := strings.IndexByte("0123456789*#ABCD", key)
-	if i < 0 {
-		return
+const keypad = "0123456789*#ABCD"
+
+// Press presses a key for so long and returns when it is sent. Keys pressed at
+// the same time come one after the other. It is an error where the far end takes
+// no keys, or the call ends first.
+func (m *Media) Press(key byte, d time.Duration) error { return m.PressEnding(key, d, 3) }
+
+// PressEnding is Press with so many end packets, as if the others had been lost.
+func (m *Media) PressEnding(key byte, d time.Duration, ends int) error {
+	code := strings.IndexByte(keypad, key)
+	if code < 0 {
+		return fmt.Errorf("no telephone has a key %q", key)
 	}
-	k := &keypress{event: byte(i), left: max(int(d/ptime), 1), ends: 3, done: make(chan struct{})}
+	select {
+	case m.keys <- struct{}{}:
+		defer func() { <-m.keys }()
+	case <-m.quit:
+		return errOver
+	}
+	k := &keypress{event: byte(code), left: max(int(d/ptime), 1), ends: ends, done: make(chan struct{})}
 	m.mu.Lock()
-	m.key = k
+	takes := m.events != 0
+	if takes {
+		m.key = k
+	}
 	m.mu.Unlock()
+	if !takes {
+		return errors.New("the far end's description has no telephone-event")
+	}
 	select {
 	case <-k.done:
+		return nil
 	case <-m.quit:
+		return errOver
 	}
 }
+
+var errOver = errors.New("the call is over")
 
 func (m *Media) receive() {
 	buf := make([]byte, 2048)
@@ -252,5 +281,5 @@ func (m *Media) count(p rtp.Packet) {
 		m.counted.Packets++
 		m.counted.Lost += max(int(int16(p.SequenceNumber-m.got[n-1].SequenceNumber))-1, 0)
 	}
-	m.got = m.got[:0]
+	m.got = nil // a new slice: who waits may still look at the old one
 }

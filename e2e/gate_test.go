@@ -100,6 +100,7 @@ type setup struct {
 	dataDir              string   // "": in the test's folder
 	grace                string
 	widePorts            bool   // thousands of media ports instead of 400
+	fewPorts             bool   // eight: two calls
 	extra                string // more top-level configuration
 }
 
@@ -172,6 +173,9 @@ func (g *gate) yaml(s setup) string {
 	last := base + 399
 	if s.widePorts {
 		base, last = 40000, 59999
+	}
+	if s.fewPorts {
+		base, last = 29000, 29007
 	}
 	if s.grace == "" {
 		s.grace = "2s"

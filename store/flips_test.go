@@ -208,6 +208,9 @@ func TestInvariant10_AnotherKeyIsFound(t *testing.T) {
 // Where the verifier finds nothing the byte must mean nothing: the log exports
 // as before.
 func TestInvariant10_NoByteOfTheFileCanBeChanged(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector's pointer checks end the process where bbolt reads a damaged page; the plain run tests this")
+	}
 	h := makeHistory(t)
 	want := exportOf(t, h.dir)
 	path := filepath.Join(copyOf(t, h.dir), "audit.db")

@@ -22,7 +22,6 @@ check: ## formatting, vet, module files, the arrows between packages
 
 race: peers ## unit and property tests under the race detector
 	$(GO) test -race -shuffle=on $$($(GO) list ./... | grep -v /e2e)
-	$(GO) test -run NoByteOfTheFileCanBeChanged ./store
 
 e2e: peers ## the real program between sipp, baresip and scripted peers
 	CI=$${CI:-} $(GO) test -count=1 -timeout 20m ./e2e

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"consentgate/consent"
+	"consentgate/internal/scenario"
 	"consentgate/media/prompt"
 	"consentgate/store"
 )
@@ -100,11 +101,14 @@ type setup struct {
 	dataDir              string   // "": in the test's folder
 	grace                string
 	widePorts            bool   // thousands of media ports instead of 400
-	fewPorts             bool   // eight: two calls
+	ports                int    // so many media ports; 0: 400
 	extra                string // more top-level configuration
 }
 
 var mediaBase atomic.Int32
+
+// fewPortsBase is the first media port of a gate with setup.ports.
+const fewPortsBase = 29000
 
 // freePort is a UDP port of loopback that nobody has right now.
 func freePort(t testing.TB) string {
@@ -127,7 +131,7 @@ func freeTCP(t testing.TB) string {
 	return l.Addr().String()
 }
 
-const promptHz = 1000
+const promptHz = scenario.PromptHz
 
 // writeTone makes a WAV file of a tone.
 func writeTone(t testing.TB, path string, hz float64, d time.Duration) {
@@ -171,11 +175,11 @@ func startGate(t testing.TB, s setup) *gate {
 func (g *gate) yaml(s setup) string {
 	base := 30000 + int(mediaBase.Add(1)%20)*400
 	last := base + 399
-	if s.widePorts {
+	switch {
+	case s.widePorts:
 		base, last = 40000, 59999
-	}
-	if s.fewPorts {
-		base, last = 29000, 29007
+	case s.ports > 0: // beside everybody else's: the test knows them
+		base, last = fewPortsBase, fewPortsBase+s.ports-1
 	}
 	if s.grace == "" {
 		s.grace = "2s"

@@ -1,185 +1,158 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
-	"time"
+
+	"consentgate/internal/scenario"
+	"consentgate/store"
 )
 
 // TestScenarios plays each file of testdata/scenarios: one call a file, in the
 // words of its README.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/scenarios/*.txt")
-	if err != nil || len(files) < 20 {
+	if err != nil || len(files) < 40 {
 		t.Fatalf("%d scenarios, %v", len(files), err)
 	}
 	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script, err := scenario.Parse(f, string(raw))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
 			t.Parallel()
-			play(t, f)
+			switch err := script.Play(theProgram(t)); {
+			case errors.Is(err, scenario.ErrNotTested) && os.Getenv("CI") == "":
+				t.Skip(err)
+			case err != nil:
+				t.Fatal(err)
+			}
 		})
 	}
 }
 
-// scene is a scenario being played.
-type scene struct {
-	t      *testing.T
-	actors map[string]*actor
-	gate   *gate
-	setup  setup
-	prompt time.Duration
-	disk   string
-	ev     *evidence
-
-	mu    sync.Mutex
-	trace []string
-	start time.Time
-}
-
-type verb struct {
-	pattern *regexp.Regexp
-	do      func(s *scene, m []string) error
-}
-
-// verbs are all that a scenario can say; anything else is an error.
-var verbs = []verb{
-	{regexp.MustCompile(`^policy: (.+)$`), func(s *scene, m []string) error {
-		s.setup.policy = append(s.setup.policy, m[1])
-		return nil
-	}},
-	{regexp.MustCompile(`^config: (.+)$`), func(s *scene, m []string) error { s.setup.extra += m[1] + "\n"; return nil }},
-	{regexp.MustCompile(`^prompt: (\S+)$`), func(s *scene, m []string) (err error) { s.prompt, err = time.ParseDuration(m[1]); return err }},
-	{regexp.MustCompile(`^small disk$`), (*scene).smallDisk},
-	{regexp.MustCompile(`^disk (full|free)$`), (*scene).fillDisk},
-	{regexp.MustCompile(`^(\w+)> ([A-Z]+)((?: (?:to )?[\w:+.]+)?)((?: sdp(?:=\w+)?)?)((?: \| .+)?)$`), (*scene).sayRequest},
-	{regexp.MustCompile(`^(\w+)> (\d{3}) ([A-Z]+)((?: "[^"]+")?)((?: sdp(?:=\w+)?)?)((?: \| .+)?)$`), (*scene).sayResponse},
-	{regexp.MustCompile(`^(\w+)< (\d{3} [A-Z]+|[A-Z]+)((?: \| .+)?)$`), (*scene).expect},
-	{regexp.MustCompile(`^(\w+) at last< (\d{3} [A-Z]+)()$`), (*scene).expectLate},
-	{regexp.MustCompile(`^(\w+) hears (prompt|notice|\d+|silence)$`), (*scene).hears},
-	{regexp.MustCompile(`^(\w+) says (\d+)$`), (*scene).says},
-	{regexp.MustCompile(`^(\w+) presses (\S+)$`), (*scene).presses},
-	{regexp.MustCompile(`^(\w+) heard no break$`), (*scene).noBreak},
-	{regexp.MustCompile(`^(\w+) got (\S+(?: \S+)?) again$`), (*scene).again},
-	{regexp.MustCompile(`^(\w+) gets nothing more$`), (*scene).nothingMore},
-	{regexp.MustCompile(`^wait recording$`), func(s *scene, _ []string) error {
-		s.gate.until("recording", func() bool { return s.gate.metric("recordings_active") == 1 })
-		return nil
-	}},
-	{regexp.MustCompile(`^metric (\S+) (\S+)$`), (*scene).metric},
-	{regexp.MustCompile(`^log: ?(.*)$`), (*scene).log},
-	{regexp.MustCompile(`^recorded: (\d+)((?: of \d+ ms and more)?)$`), (*scene).recorded},
-	{regexp.MustCompile(`^sealed: (.+)$`), (*scene).sealed},
-}
-
-func play(t *testing.T, file string) {
-	raw, err := os.ReadFile(file)
-	if err != nil {
+// TestASpiralIsTwoCalls: the same Call-ID through the gate twice.
+func TestASpiralIsTwoCalls(t *testing.T) {
+	t.Parallel()
+	if err := scenario.Spiral(theProgram(t)); err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{t: t, actors: map[string]*actor{}, prompt: 400 * time.Millisecond, start: time.Now()}
-	defer s.end()
-	for _, name := range []string{"carrier", "pbx"} {
-		if s.actors[name], err = newActor(name, s.note); err != nil {
-			t.Fatal(err)
+}
+
+// played is the real program, as a scenario knows it.
+type played struct {
+	*gate
+	dataDir, disk string
+}
+
+// theProgram starts the real program for a scenario.
+func theProgram(t *testing.T) scenario.Start {
+	return func(s scenario.Settings) (scenario.Gate, error) {
+		p := &played{dataDir: filepath.Join(t.TempDir(), "data")}
+		if s.Disk {
+			p.disk = t.TempDir()
+			if err := syscall.Mount("tmpfs", p.disk, "tmpfs", 0, "size=12m"); err != nil {
+				return nil, fmt.Errorf("%w: a real full disk needs the right to mount: %v", scenario.ErrNotTested, err)
+			}
+			t.Cleanup(func() { _ = syscall.Unmount(p.disk, syscall.MNT_DETACH) }) // goes with the mount namespace
+			p.dataDir = filepath.Join(p.disk, "data")
+		}
+		prompt := filepath.Join(t.TempDir(), "prompt.wav")
+		writeTone(t, prompt, scenario.PromptHz, s.Prompt)
+		p.gate = startGate(t, setup{
+			carrierPeer: s.Peers["carrier"].String(), pbxPeer: s.Peers["pbx"].String(), dataDir: p.dataDir, ports: s.Ports,
+			extra: strings.Join(append(s.Config, ""), "\n"), policies: askingPolicies(prompt, s.Policy),
+		})
+		return p, nil
+	}
+}
+
+// askingPolicies are the policies of a scenario: emergency calls, and one that
+// asks, with quick defaults where the scenario says nothing.
+func askingPolicies(prompt string, lines []string) string {
+	for _, l := range []string{"purpose: training", "prompt: " + prompt, "timeout: 1s", "attempts: 1"} {
+		key, _, _ := strings.Cut(l, ":")
+		if !strings.Contains("\n"+strings.Join(lines, "\n"), "\n"+key+":") {
+			lines = append(lines, l)
 		}
 	}
-	for i, line := range strings.Split(string(raw), "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
+	return "  - {name: emergency, numbers: [\"112\", \"urn:service:sos*\"], action: bypass}\n  - name: default\n    " +
+		strings.Join(lines, "\n    ") + "\n"
+}
+
+func (p *played) Addr(side string) netip.AddrPort {
+	return netip.MustParseAddrPort(map[string]string{"carrier": p.Carrier, "pbx": p.PBX}[side])
+}
+
+func (p *played) Metric(series string) float64 { return p.metric(series) }
+
+// FillDisk writes until not a byte fits.
+func (p *played) FillDisk(full bool) error {
+	path := filepath.Join(p.disk, "ballast")
+	if !full {
+		return os.Remove(path)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	for _, n := range []int{1 << 16, 1 << 12, 1} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, n))
+		}
+	}
+	return f.Close()
+}
+
+// Finish stops the program and reads what it left, as an auditor and as an
+// officer who listens.
+func (p *played) Finish() (*scenario.Evidence, error) {
+	p.stop()
+	out := &scenario.Evidence{Log: p.log.String(), DataDir: p.dataDir}
+	ev := p.evidence()
+	for _, r := range ev.records {
+		out.Records = append(out.Records, string(r.Kind))
+	}
+	for _, e := range ev.entries {
+		if e.Type == store.TypeSealed {
+			_, reason, _ := strings.Cut(string(e.Payload), `"reason":"`)
+			reason, _, _ = strings.Cut(reason, `"`)
+			out.Seals = append(out.Seals, reason)
+		}
+	}
+	s := p.open(p.dataDir)
+	found, _, err := s.Search(store.Query{Party: "+44 20 7946 0123"})
+	for _, f := range found {
+		var wav bytes.Buffer
+		if _, e := s.WAV(context.Background(), f.ID, &wav); e != nil {
+			err = errors.Join(err, e)
 			continue
 		}
-		if err := s.step(line); err != nil {
-			t.Fatalf("%s:%d: %s: %v\n\n%s\n%s", file, i+1, line, err, strings.Join(s.trace, "\n"), s.gate.logText())
-		}
+		out.Recordings = append(out.Recordings, listen(wav.Bytes()))
 	}
+	return out, errors.Join(err, s.Close())
 }
 
-func (g *gate) logText() string {
-	if g == nil {
-		return ""
+// listen takes a stereo WAV apart.
+func listen(wav []byte) (r scenario.Recording) {
+	for i := 44; i+3 < len(wav); i += 4 {
+		r.Left = append(r.Left, int16(binary.LittleEndian.Uint16(wav[i:])))
+		r.Right = append(r.Right, int16(binary.LittleEndian.Uint16(wav[i+2:])))
 	}
-	return g.log.String()
-}
-
-func (s *scene) note(what string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.trace = append(s.trace, fmt.Sprintf("%6.3f %s", time.Since(s.start).Seconds(), what))
-}
-
-func (s *scene) step(line string) error {
-	for _, v := range verbs {
-		m := v.pattern.FindStringSubmatch(line)
-		if m == nil {
-			continue
-		}
-		setting := strings.HasPrefix(line, "policy:") || strings.HasPrefix(line, "prompt:") || strings.HasPrefix(line, "config:") || line == "small disk"
-		if !setting && s.gate == nil {
-			s.startGate()
-		}
-		s.note("-- " + line)
-		return v.do(s, m)
-	}
-	return fmt.Errorf("not a step that a scenario can have")
-}
-
-func (s *scene) startGate() {
-	s.setup.carrierPeer, s.setup.pbxPeer = s.actors["carrier"].addr(), s.actors["pbx"].addr()
-	if len(s.setup.policy) > 0 || s.prompt != 400*time.Millisecond {
-		path := filepath.Join(s.t.TempDir(), "prompt.wav")
-		writeTone(s.t, path, promptHz, s.prompt)
-		has := strings.Join(s.setup.policy, "\n")
-		s.setup.policy = append(s.setup.policy, "purpose: training", "prompt: "+path)
-		for key, v := range map[string]string{"timeout": "1s", "attempts": "1"} {
-			if !strings.Contains(has, key+":") {
-				s.setup.policy = append(s.setup.policy, key+": "+v)
-			}
-		}
-		s.setup.policies = "  - {name: emergency, numbers: [\"112\", \"urn:service:sos*\"], action: bypass}\n  - name: default\n    " +
-			strings.Join(s.setup.policy, "\n    ") + "\n"
-	}
-	s.gate = startGate(s.t, s.setup)
-	for name, to := range map[string]string{"carrier": s.gate.Carrier, "pbx": s.gate.PBX} {
-		at, err := net.ResolveUDPAddr("udp", to)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		s.actors[name].gate = netip.AddrPortFrom(at.AddrPort().Addr().Unmap(), at.AddrPort().Port())
-	}
-}
-
-func (s *scene) end() {
-	for _, a := range s.actors {
-		if a != nil {
-			a.close()
-		}
-	}
-	if s.gate != nil {
-		s.checkAlways()
-	}
-}
-
-// checkAlways is what must hold after every scenario.
-func (s *scene) checkAlways() {
-	if s.t.Failed() {
-		return
-	}
-	for _, name := range []string{"preconsent_packets_recorded_total", "recordings_unaccounted"} {
-		if s.ev == nil {
-			if v := s.gate.metric(name); v != 0 {
-				s.t.Errorf("%s is %v", name, v)
-			}
-		}
-	}
-	s.evidence()
-	if strings.Contains(s.gate.log.String(), "2079460123") {
-		s.t.Errorf("a number is in the log:\n%s", s.gate.log)
-	}
+	return r
 }

@@ -14,6 +14,7 @@ var arrows = map[string][]string{
 	"consentgate/internal/durable":    {},
 	"consentgate/internal/phone":      {},
 	"consentgate/internal/mutate":     {},
+	"consentgate/internal/scenario":   {"internal/phone"},
 	"consentgate/media/dtmf":          {"consent"},
 	"consentgate/media":               {"consent", "media/dtmf"},
 	"consentgate/media/prompt":        {"consent", "media", "internal/durable"},

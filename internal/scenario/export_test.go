@@ -1,0 +1,5 @@
+package scenario
+
+import "time"
+
+func init() { stepTime = 3 * time.Second }

@@ -1,0 +1,166 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func newSocket(ip netip.Addr) (*net.UDPConn, error) {
+	return net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
+}
+
+// relayed compares each message that comes with the one that the other side
+// sent: what the gate has no reason to change must be the same (docs/sip-behaviour.md).
+// A message without such an origin is the gate's own, and must be one that it
+// may make.
+func (p *player) relayed(to *actor, out *message) error {
+	from := p.actors[map[string]string{"carrier": "pbx", "pbx": "carrier"}[to.name]]
+	if from == nil || out.method() == "CANCEL" || out.method() == "ACK" && out.body == "" {
+		return nil // CANCEL and ACK are each hop's own
+	}
+	in := from.origin(out)
+	if in == nil {
+		return p.own(out)
+	}
+	err := errors.Join(sameStart(to, in, out), sameHeaders(from, to, in, out), p.sameBody(from, in, out), ownVia(to, out))
+	if err != nil {
+		return fmt.Errorf("%s was changed on its way: %w", out.kind(), err)
+	}
+	return nil
+}
+
+// own: by itself the gate ends calls and refuses requests; it calls nobody, and
+// rings and answers for nobody.
+func (p *player) own(out *message) error {
+	calls := out.request() && out.method() != "BYE"
+	answers := out.method() == "INVITE" && out.status() > 100 && out.status() < 300
+	known := slices.ContainsFunc(slices.Concat(p.actors["carrier"].sent, p.actors["pbx"].sent),
+		func(s sending) bool { return s.get("Call-ID") == out.get("Call-ID") })
+	if calls || answers || !known {
+		return fmt.Errorf("nobody sent this %s (Call-ID %s, CSeq %s)", out.kind(), out.get("Call-ID"), out.get("CSeq"))
+	}
+	return nil
+}
+
+// origin is the latest message that an actor sent and that another may be.
+func (a *actor) origin(out *message) *message {
+	for _, s := range slices.Backward(a.sent) {
+		if s.kind() == out.kind() && s.get("CSeq") == out.get("CSeq") && s.get("Call-ID") == out.get("Call-ID") {
+			return s.message
+		}
+	}
+	return nil
+}
+
+// sameStart: a status with its phrase; a Request-URI outside a dialog; within
+// one it is the receiver's own Contact.
+func sameStart(to *actor, in, out *message) error {
+	want := in.start
+	if in.request() && param(in.get("To"), "tag") != "" {
+		want = in.method() + " " + to.contact() + " SIP/2.0"
+	}
+	if out.start != want {
+		return fmt.Errorf("it starts with %q, not %q", out.start, want)
+	}
+	return nil
+}
+
+// ownVia: a request has one Via, the gate's; a response those that its receiver
+// sent, with what RFC 3581 adds.
+func ownVia(to *actor, out *message) error {
+	vias := out.all("Via")
+	if out.request() {
+		if len(vias) != 1 || !strings.HasPrefix(vias[0], "SIP/2.0/UDP "+to.gate.String()+";") {
+			return fmt.Errorf("the Via of %s is %q", to.gate, vias)
+		}
+		return nil
+	}
+	req := to.asked(out)
+	if req == nil {
+		return fmt.Errorf("%s sent no such request", to.name)
+	}
+	if len(vias) != 1 || param(vias[0], "branch") != param(req.get("Via"), "branch") {
+		return fmt.Errorf("it has the Vias %q", vias)
+	}
+	return nil
+}
+
+// asked is the request that a response answers.
+func (a *actor) asked(res *message) *message {
+	for _, s := range slices.Backward(a.sent) {
+		if s.request() && s.method() == res.method() && s.get("CSeq") == res.get("CSeq") && s.get("Call-ID") == res.get("Call-ID") {
+			return s.message
+		}
+	}
+	return nil
+}
+
+// sameHeaders: all in their order, but for those of one hop; Contact has the
+// gate's address instead of the sender's.
+func sameHeaders(from, to *actor, in, out *message) error {
+	if want := hops(in); in.request() && out.get("Max-Forwards") != want {
+		return fmt.Errorf("Max-Forwards is %q, not %q", out.get("Max-Forwards"), want)
+	}
+	var was, is []string
+	for _, h := range in.headers {
+		value := h.value
+		if h.is("Contact") && in.status()/100 != 3 {
+			value = strings.ReplaceAll(value, from.addr().String(), to.gate.String())
+		}
+		if !oneHop(h) {
+			was = append(was, h.name+": "+value)
+		}
+	}
+	for _, h := range out.headers {
+		if !oneHop(h) {
+			is = append(is, h.name+": "+h.value)
+		}
+	}
+	if !slices.Equal(was, is) {
+		return fmt.Errorf("its headers are\n  %s\ninstead of\n  %s", strings.Join(is, "\n  "), strings.Join(was, "\n  "))
+	}
+	return nil
+}
+
+func hops(in *message) string {
+	n, err := strconv.Atoi(in.get("Max-Forwards"))
+	if err != nil {
+		return "70"
+	}
+	return strconv.Itoa(n - 1)
+}
+
+func oneHop(h header) bool {
+	return slices.ContainsFunc([]string{"Via", "Route", "Record-Route", "Max-Forwards", "Content-Length"}, h.is)
+}
+
+// ours are the lines of a session description that the gate may change.
+var ours = regexp.MustCompile(`^(c=|m=|a=rtcp|a=ice|a=candidate|a=end-of-candidates|a=rtpmap:|a=fmtp:)`)
+
+// sameBody: a session description but for the lines that are ours, and without
+// the sender's port; any other body as it is.
+func (p *player) sameBody(from *actor, in, out *message) error {
+	if in.get("Content-Type") != "application/sdp" {
+		if in.body != out.body {
+			return fmt.Errorf("its body is %q instead of %q", out.body, in.body)
+		}
+		return nil
+	}
+	kept := func(body string) string {
+		lines := strings.Split(body, "\r\n")
+		return strings.Join(slices.DeleteFunc(lines, ours.MatchString), "\n")
+	}
+	if was, is := kept(in.body), kept(out.body); was != is {
+		return fmt.Errorf("its description has\n%s\ninstead of\n%s", is, was)
+	}
+	if !p.direct && strings.Contains(out.body, fmt.Sprintf("m=audio %d ", from.media.Addr().Port())) {
+		return fmt.Errorf("its media go round the gate:\n%s", out.body)
+	}
+	return nil
+}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"log/slog"
-	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -26,6 +25,7 @@ type call struct {
 	state  callState
 
 	a, b     *leg    // who calls, who is called
+	untried  []way   // further ways to the called party, while nobody there has answered
 	inv      *invite // the INVITE that set the call up
 	re       *invite // a later one, while it is under way
 	last     *invite // the latest that was acknowledged
@@ -43,13 +43,13 @@ type leg struct {
 	side     *side
 	socket   *transport
 	party    consent.Party
-	source   netip.AddrPort // where its messages come from
-	identity string         // its From or To value, with the tag
-	target   string         // remote target, RFC 3261 section 12.2.1.1
-	routes   []string       // route set
-	bound    []string       // tags under which the gate finds it
-	asserted string         // who speaks for it, as last asserted
-	sent     uint32         // highest CSeq sent to it
+	source   Place    // where its messages come from
+	identity string   // its From or To value, with the tag
+	target   string   // remote target, RFC 3261 section 12.2.1.1
+	routes   []string // route set
+	bound    []string // tags under which the gate finds it
+	asserted string   // who speaks for it, as last asserted
+	sent     uint32   // highest CSeq sent to it
 
 	offer *sdp.Session // made by it and not yet answered
 	sdp   *sdp.Session // in force
@@ -61,19 +61,6 @@ func (l *leg) other() *leg {
 		return l.call.b
 	}
 	return l.call.a
-}
-
-// nextHop is where a request to this leg's peer goes: the first route or the
-// remote target if that is an IP address, else where its messages come from.
-func (l *leg) nextHop() netip.AddrPort {
-	uri := l.target
-	if len(l.routes) > 0 {
-		uri = parseNameAddr(l.routes[0]).uri
-	}
-	if at, ok := splitURI(uri).address(); ok {
-		return at
-	}
-	return l.source
 }
 
 // learn takes the remote target from a message of the leg's peer (RFC 3261
@@ -89,18 +76,20 @@ func (g *Gate) offerCall(t *transport, tx *serverTx) {
 	c := newCall(g, t, tx)
 	bypass := c.policy != nil && c.policy.Action == consent.Bypass
 	g.mu.Lock()
-	taken := !g.closed && (bypass || !g.draining.Load())
-	if taken {
-		g.calls.Add(1)
-		g.live[c] = struct{}{}
+	refused := &refusal{"draining", 3 * callBackLater}
+	if !g.closed && (bypass || !g.draining.Load()) {
+		if refused = t.side.limits.take(bypass); refused == nil {
+			g.calls.Add(1)
+			g.live[c] = struct{}{}
+		}
 	}
 	g.mu.Unlock()
-	if !taken {
-		g.metrics.rejected.WithLabelValues("draining").Inc()
-		t.answer(tx, sip.StatusServiceUnavailable, "Service Unavailable", sip.NewHeader("Retry-After", "30"))
+	if refused != nil {
+		g.metrics.rejected.WithLabelValues(refused.reason).Inc()
+		t.answer(tx, sip.StatusServiceUnavailable, "Service Unavailable", refused.retry())
 		return
 	}
-	tx.call = c
+	tx.call.Store(c)
 	g.bind(c.a, tagOf(header(tx.req, "from")))
 	g.metrics.active.WithLabelValues(t.side.trunk.Name).Inc()
 	go c.run(tx)
@@ -114,13 +103,13 @@ func newCall(g *Gate, t *transport, tx *serverTx) *call {
 	if t.side.party == consent.Remote {
 		c.dir = consent.Inbound
 	}
-	c.a = &leg{call: c, side: t.side, socket: t, party: t.side.party, source: tx.from,
+	c.a = &leg{call: c, side: t.side, socket: t, party: t.side.party,
+		source:   Place{Transport: t.transport, Addr: tx.from},
 		identity: header(req, "from"), routes: list(req, "record-route")}
 	c.a.learn(req)
 	c.a.asserted = asserted(req)
 	far := t.side.other
-	c.b = &leg{call: c, side: far, socket: far.endpoints[0], party: far.party, source: far.conf.Peers[0],
-		identity: header(req, "to")}
+	c.b = &leg{call: c, side: far, socket: far.endpoints[0], party: far.party, identity: header(req, "to")}
 	c.policy = g.cfg.Policies.Match(c.dir, calledNumber(req))
 	return c
 }

@@ -29,9 +29,9 @@ func (c *call) anchor() {
 	sides := media.Sides{Trunk: c.a.side.trunk.Name}
 	for _, l := range []*leg{c.a, c.b} {
 		if l.party == consent.Remote {
-			sides.Remote = l.side.media
+			sides.Remote = l.mediaAddr()
 		} else {
-			sides.Local = l.side.media
+			sides.Local = l.mediaAddr()
 		}
 	}
 	relay, err := c.gate.cfg.Media.NewRelay(c.id, sides, c.onMedia)
@@ -42,6 +42,15 @@ func (c *call) anchor() {
 	}
 	c.media.relay = relay
 	relay.Bridge()
+}
+
+// mediaAddr is the address that the leg's RTP is bound to: the configured one,
+// else that of the socket its signalling uses, so that both are of one family.
+func (l *leg) mediaAddr() netip.Addr {
+	if l.side.media.IsValid() {
+		return l.side.media
+	}
+	return l.socket.local.Addr()
 }
 
 // onMedia takes what the relay sees, on the relay's goroutines.

@@ -125,7 +125,7 @@ func newWorld(t testing.TB, policies consent.Policies, tune func(*proxy.Config))
 	}
 	w.engine = media.NewEngine(media.Config{Pool: w.pool, Metrics: media.NewMetrics(reg, w.pool), Log: log})
 	side := func(p *phone.Phone) proxy.Side {
-		return proxy.Side{Listen: []netip.AddrPort{loopback}, Peers: []netip.AddrPort{p.Addr()},
+		return proxy.Side{Listen: []proxy.Listen{{Transport: "udp", Addr: loopback}}, Peers: []proxy.Place{{Transport: "udp", Addr: p.Addr()}},
 			AcceptFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
 	}
 	cfg := proxy.Config{Node: "n", Trunks: []proxy.Trunk{{Name: "main", Carrier: side(w.caller), PBX: side(w.agent)}},

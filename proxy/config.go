@@ -38,15 +38,37 @@ type Trunk struct {
 	PBX         Side
 	Carrier     Side
 	OptionsPing time.Duration // between OPTIONS to each peer; 0: none are sent
+	// FailOver is how long a peer may say nothing to an INVITE before the next
+	// is tried; 0 is 3 s.
+	FailOver time.Duration
+	// MaxCalls at a time, and MaxCallRate of new ones a second, are what is
+	// taken; more are refused with 503. 0 is no limit. Requests within a dialog
+	// and calls of bypass policies are always taken.
+	MaxCalls    int
+	MaxCallRate float64
+}
+
+func (t *Trunk) patience() time.Duration {
+	if t.FailOver <= 0 {
+		return 3 * time.Second
+	}
+	return t.FailOver
 }
 
 // Side is how the gate talks to one of the two.
 type Side struct {
-	Listen     []netip.AddrPort // UDP; requests leave from the first
-	Peers      []netip.AddrPort // where calls to this side go; the first is used
-	AcceptFrom []netip.Prefix   // who may send to us
-	Advertise  string           // host:port for Via and Contact; "": the listening address
-	Media      netip.Addr       // in SDP towards this side; invalid: the listening address
+	Listen     []Listen       // requests leave from the first of their transport and family
+	TLS        *TLS           // needed to listen with TLS
+	Peers      []Place        // where calls to this side go, in order
+	AcceptFrom []netip.Prefix // who may send to us
+	Advertise  string         // host[:port] for Via and Contact; "": the listening address
+	Media      netip.Addr     // in SDP towards this side; invalid: the first listening address
+}
+
+// Listen is where a side is listened to.
+type Listen struct {
+	Transport string // udp, tcp or tls
+	Addr      netip.AddrPort
 }
 
 // Recorder makes recordings. Its methods are called off the call's goroutine

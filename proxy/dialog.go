@@ -32,10 +32,11 @@ func (c *call) forward(from *leg, tx *serverTx, body []byte, reply func(*sip.Res
 		c.respond(from, tx, newResponse(tx.req, tx.from, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist", ""))
 		return
 	}
-	out := relayRequest(tx.req, uri, hop{via: to.via(), contact: to.socket.contact, routes: to.routes,
-		maxHops: maxHops(tx.req), body: body})
 	to.sent = max(to.sent, cseqOf(tx.req))
-	c.transact(to, out, func(res *sip.Response) {
+	c.transact(to, func(w way) *sip.Request {
+		return relayRequest(tx.req, uri, hop{via: w.via(), contact: w.by.contact, routes: to.routes,
+			maxHops: maxHops(tx.req), body: body})
+	}, func(res *sip.Response) {
 		if res != nil && res.IsProvisional() {
 			c.passBack(from, tx, res, nil)
 			return
@@ -47,16 +48,15 @@ func (c *call) forward(from *leg, tx *serverTx, body []byte, reply func(*sip.Res
 	})
 }
 
-// transact sends a request to a leg's peer; on gets its responses on the call's
-// goroutine, nil if no final one came.
-func (c *call) transact(to *leg, out *sip.Request, on func(*sip.Response), failed func(error)) *clientTx {
-	client, err := to.socket.tx.send(out, to.nextHop(), func(res *sip.Response) {
+// transact makes a request for a leg's peer and sends it; on gets its responses
+// on the call's goroutine, nil if no final one came.
+func (c *call) transact(to *leg, build func(way) *sip.Request, on func(*sip.Response), failed func(error)) {
+	out, w := to.side.compose(to.way(), build)
+	if _, err := w.by.tx.send(out, w.to, func(res *sip.Response) {
 		c.mail.post(event{kind: evReply, run: func() { on(res) }})
-	})
-	if err != nil {
+	}); err != nil {
 		failed(err)
 	}
-	return client
 }
 
 // passBack gives a response to who sent the request; nil is a timeout.
@@ -68,7 +68,7 @@ func (c *call) passBack(from *leg, tx *serverTx, res *sip.Response, body []byte)
 	if body == nil {
 		body = res.Body()
 	}
-	c.respond(from, tx, relayResponse(res, hop{contact: from.socket.contact, vias: received(tx.req, tx.from),
+	c.respond(from, tx, relayResponse(res, hop{contact: tx.by.contact, vias: received(tx.req, tx.from),
 		recorded: headers(tx.req, "record-route"), body: body}))
 }
 
@@ -145,11 +145,13 @@ func (c *call) onOffer(ev event) {
 	}
 	c.respond(from, ev.tx, newResponse(ev.tx.req, ev.tx.from, sip.StatusTrying, "Trying", ""))
 	inv := &invite{from: from, to: to, tx: ev.tx, offered: hasSDP(ev.tx.req)}
-	out := relayRequest(ev.tx.req, uri, hop{via: to.via(), contact: to.socket.contact, routes: to.routes,
-		maxHops: maxHops(ev.tx.req), body: c.offerFrom(from, ev.tx.req)})
+	body := c.offerFrom(from, ev.tx.req)
 	to.sent = max(to.sent, cseqOf(ev.tx.req))
 	c.re = inv
-	if !c.sendInvite(inv, out, to.nextHop(), func(res *sip.Response) {
+	if !c.sendInvite(inv, to.way(), func(w way) *sip.Request {
+		return relayRequest(ev.tx.req, uri, hop{via: w.via(), contact: w.by.contact, routes: to.routes,
+			maxHops: maxHops(ev.tx.req), body: body})
+	}, func(res *sip.Response) {
 		c.mail.post(event{kind: evReply, run: func() { c.offerReply(inv, res) }})
 	}) {
 		c.re = nil
@@ -279,23 +281,29 @@ func (c *call) sendBye(l *leg, reason string, done func()) {
 		far = c.b.identity
 	}
 	l.sent++
-	out := sip.NewRequest(sip.BYE, uri)
-	out.AppendHeader(sip.NewHeader("Via", l.via()))
-	for _, r := range l.routes {
-		out.AppendHeader(sip.NewHeader("Route", r))
-	}
-	out.AppendHeader(sip.NewHeader("Max-Forwards", "70"))
-	out.AppendHeader(sip.NewHeader("From", far))
-	out.AppendHeader(sip.NewHeader("To", l.identity))
-	out.AppendHeader(sip.NewHeader("Call-ID", c.callID))
-	out.AppendHeader(sip.NewHeader("CSeq", strconv.FormatUint(uint64(l.sent), 10)+" BYE"))
-	if reason != "" {
-		out.AppendHeader(sip.NewHeader("Reason", reason))
-	}
-	out.SetBody(nil)
-	c.transact(l, out, func(res *sip.Response) {
+	cseq := strconv.FormatUint(uint64(l.sent), 10) + " BYE"
+	c.transact(l, func(w way) *sip.Request { return c.bye(l, w, uri, far, cseq, reason) }, func(res *sip.Response) {
 		if res == nil || !res.IsProvisional() {
 			done()
 		}
 	}, func(error) { done() })
+}
+
+// bye is a BYE of our own to a leg's peer, from the far end's identity.
+func (c *call) bye(l *leg, w way, uri sip.Uri, from, cseq, reason string) *sip.Request {
+	out := sip.NewRequest(sip.BYE, uri)
+	out.AppendHeader(sip.NewHeader("Via", w.via()))
+	for _, r := range l.routes {
+		out.AppendHeader(sip.NewHeader("Route", r))
+	}
+	out.AppendHeader(sip.NewHeader("Max-Forwards", "70"))
+	out.AppendHeader(sip.NewHeader("From", from))
+	out.AppendHeader(sip.NewHeader("To", l.identity))
+	out.AppendHeader(sip.NewHeader("Call-ID", c.callID))
+	out.AppendHeader(sip.NewHeader("CSeq", cseq))
+	if reason != "" {
+		out.AppendHeader(sip.NewHeader("Reason", reason))
+	}
+	out.SetBody(nil)
+	return out
 }

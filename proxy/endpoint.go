@@ -2,34 +2,50 @@ package proxy
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 
 	"github.com/emiago/sipgo/sip"
 )
 
-// maxDatagram caps what is parsed: sipgo's parameter parser is quadratic, and
+// maxHeaders caps what is parsed: sipgo's parameter parser is quadratic, and
 // 16 KiB keeps its worst case near ten milliseconds. A trunk's largest honest
 // message (STIR/SHAKEN, ISUP bodies) stays below half of it.
-const maxDatagram = 16 << 10
+const maxHeaders = 16 << 10
 
-// endpoint is one side's SIP socket. It drops whatever isn't from a peer before
-// any of it is parsed, so strangers cost nothing and get no answer. sipgo's own
-// UDP transport isn't used: it logs whole messages on errors (numbers in the
-// clear), keeps an entry for each source for ever, ends its listener when a
-// filter reports an error and refuses to send over 1300 bytes.
+// endpoint is one of a side's SIP sockets. It drops whatever isn't from a peer
+// before any of it is parsed, so strangers cost nothing and get no answer.
+// sipgo's own transports aren't used: they log whole messages on errors (numbers
+// in the clear), keep an entry for each source for ever, end their listener when
+// a filter reports an error and refuse to send over 1300 bytes.
 type endpoint struct {
-	conn    *net.UDPConn
-	accept  []netip.Prefix
-	parser  *sip.Parser
-	receive func(sip.Message, netip.AddrPort) // in order of arrival; must not block
-	reject  func(reason string)
-	log     *slog.Logger
-	done    sync.WaitGroup
+	sock      socket
+	transport string // udp, tcp or tls
+	local     netip.AddrPort
+	accept    func(netip.Addr) bool
+	parser    *sip.Parser
+	receive   func(sip.Message, netip.AddrPort)       // in order of arrival from each peer; must not block
+	lost      func(to netip.AddrPort, unreached bool) // a connection is gone, or could not be made
+	reject    func(reason string)
+	log       *slog.Logger
+}
+
+// socket is what an endpoint reads and writes. Nothing of it blocks but close.
+type socket interface {
+	// serve begins to read.
+	serve(e *endpoint)
+	// send writes one message to a place. A stream opens a connection where
+	// there is none: to back, if that is set and to was the far end of a
+	// connection that is gone.
+	send(data []byte, to, back Place) error
+	// connected reports whether a connection with that far end stands.
+	connected(netip.AddrPort) bool
+	// close ends its goroutines and waits for them.
+	close() error
 }
 
 // newParser keeps every header but Content-Length as it came: what isn't
@@ -42,69 +58,23 @@ func newParser() *sip.Parser {
 	}))
 }
 
-// listen binds the socket; serve starts reading it.
-func listen(at netip.AddrPort) (*net.UDPConn, error) {
-	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
-	if err != nil {
-		return nil, fmt.Errorf("listening for SIP on udp %s: %w", at, err)
-	}
-	// A burst of calls must fit; the kernel caps this at net.core.rmem_max.
-	if err := conn.SetReadBuffer(4 << 20); err != nil {
-		return nil, errors.Join(fmt.Errorf("sizing the SIP socket's buffer: %w", err), conn.Close())
-	}
-	return conn, nil
-}
+func (e *endpoint) serve() { e.sock.serve(e) }
 
-func (e *endpoint) serve() {
-	e.done.Add(1)
-	go e.read()
-}
+func (e *endpoint) close() error { return e.sock.close() }
 
-// close ends the reader and waits for it.
-func (e *endpoint) close() error {
-	err := e.conn.Close()
-	e.done.Wait()
-	return err
-}
-
-func (e *endpoint) read() {
-	defer e.done.Done()
-	buf := make([]byte, 65536)
-	for {
-		n, from, err := e.conn.ReadFromUDPAddrPort(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil { // an ICMP error of an earlier send; the socket is fine
-			e.reject("socket_error")
-			continue
-		}
-		e.datagram(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
-	}
-}
-
-func (e *endpoint) datagram(data []byte, from netip.AddrPort) {
-	switch {
-	case !e.accepts(from.Addr()):
-		e.reject("not_a_peer")
-		return
-	case len(bytes.Trim(data, "\r\n\x00")) == 0:
-		return // keep-alive, RFC 5626 section 3.5.1
-	case len(data) > maxDatagram:
-		e.reject("oversize")
-		return
-	}
+// take parses one message and hands it on.
+func (e *endpoint) take(data []byte, from netip.AddrPort) {
 	msg, err := e.parse(data)
 	if err != nil {
 		e.reject("malformed")
 		return
 	}
-	msg.SetTransport("UDP")
+	msg.SetTransport(strings.ToUpper(e.transport))
 	msg.SetSource(from.String())
 	e.receive(msg, from)
 }
 
-// parse guards the reader against a fault of the parser: one datagram must not
+// parse guards the reader against a fault of the parser: one message must not
 // stop the listener.
 func (e *endpoint) parse(data []byte) (msg sip.Message, err error) {
 	defer func() {
@@ -115,30 +85,40 @@ func (e *endpoint) parse(data []byte) (msg sip.Message, err error) {
 	return e.parser.ParseSIP(bytes.Clone(data))
 }
 
-func (e *endpoint) accepts(a netip.Addr) bool {
-	for _, p := range e.accept {
-		if p.Contains(a) {
-			return true
-		}
+// to is the connection that a transaction writes to: this socket and one
+// place. It satisfies sip.Connection.
+func (e *endpoint) to(dest Place) *path { return &path{endpoint: e, dest: dest} }
+
+// backTo is the way for the responses of a request: where it came from, and if
+// that connection is gone, the address of its Via (RFC 3261 section 18.2.2).
+func (e *endpoint) backTo(req *sip.Request, from netip.AddrPort) *path {
+	p := e.to(Place{Transport: e.transport, Addr: from})
+	if e.transport == "udp" {
+		return p
 	}
-	return false
+	port := uint16(5060)
+	if e.transport == "tls" {
+		port = 5061
+	}
+	if via := req.Via(); via != nil && via.Port > 0 && via.Port < 65536 {
+		port = uint16(via.Port)
+	}
+	p.back = Place{Transport: e.transport, Addr: netip.AddrPortFrom(from.Addr(), port)}
+	return p
 }
 
-// to is the connection that a transaction writes to: this socket and one
-// destination. It satisfies sip.Connection.
-func (e *endpoint) to(dest netip.AddrPort) *path { return &path{endpoint: e, dest: dest} }
-
-// path sends to one destination whatever a message's headers say, so answers
-// go where the request came from (RFC 3581) and an ACK where its INVITE went.
+// path sends to one place whatever a message's headers say, so answers go where
+// the request came from (RFC 3581) and an ACK where its INVITE went.
 type path struct {
 	endpoint *endpoint
-	dest     netip.AddrPort
+	dest     Place
+	back     Place // where else to reach a peer whose connection is gone
 
 	mu  sync.Mutex
 	ack sip.Message // the ACK that sipgo made for a failed INVITE, to repeat it
 }
 
-func (p *path) LocalAddr() net.Addr    { return p.endpoint.conn.LocalAddr() }
+func (p *path) LocalAddr() net.Addr    { return net.UDPAddrFromAddrPort(p.endpoint.local) }
 func (p *path) Ref(int) int            { return 1 }
 func (p *path) TryClose() (int, error) { return 1, nil } // the socket outlives transactions
 func (p *path) Close() error           { return nil }
@@ -152,7 +132,7 @@ func (p *path) WriteMsg(msg sip.Message) error {
 	}
 	var b bytes.Buffer
 	msg.StringWrite(&b)
-	if _, err := p.endpoint.conn.WriteToUDPAddrPort(b.Bytes(), p.dest); err != nil {
+	if err := p.endpoint.sock.send(b.Bytes(), p.dest, p.back); err != nil {
 		return fmt.Errorf("sending SIP: %w", err)
 	}
 	return nil

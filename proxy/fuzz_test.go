@@ -17,7 +17,7 @@ func FuzzDatagram(f *testing.F) {
 	f.Add([]byte("INVITE tel:+1 SIP/2.0\r\nv: SIP/2.0/UDP h\r\nf: <sip:a@b>;tag=1\r\nt: x\r\ni: x\r\nCSeq: 1 INVITE\r\nm: *\r\n\r\n"))
 	from := netip.MustParseAddrPort("192.0.2.7:5060")
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) > maxDatagram {
+		if len(data) > maxHeaders {
 			return
 		}
 		e := &endpoint{parser: newParser()}

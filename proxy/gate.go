@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -42,17 +43,20 @@ type side struct {
 	conf      *Side
 	party     consent.Party // who is behind it
 	other     *side
+	limits    *limits // the trunk's, the same on both sides
 	endpoints []*transport
+	certs     *certificates // nil: no TLS
 	up        *peerStates
-	media     netip.Addr // where RTP of this side is bound
+	media     netip.Addr // where RTP of this side is bound; invalid: where its signalling is
 }
 
 // transport is one socket with its transactions; it is their user.
 type transport struct {
 	side *side
 	*endpoint
-	tx      *transactions
-	contact string // host:port for Via and Contact
+	tx       *transactions
+	hostport string // for Via
+	contact  string // for Contact: hostport, with the transport if it isn't UDP
 }
 
 // dialogKey finds a dialog's leg by what its peer puts into requests: with
@@ -88,36 +92,97 @@ func New(cfg Config) (*Gate, error) {
 			return nil, errors.Join(err, g.closeSockets())
 		}
 		carrier.other, pbx.other = pbx, carrier
+		carrier.limits = newLimits(t)
+		pbx.limits = carrier.limits
 	}
 	return g, nil
 }
 
 func (g *Gate) newSide(t *Trunk, conf *Side, party consent.Party) (*side, error) {
-	s := &side{gate: g, trunk: t, conf: conf, party: party, media: conf.Listen[0].Addr()}
+	s := &side{gate: g, trunk: t, conf: conf, party: party}
 	if bindable(conf.Media) {
 		s.media = conf.Media
 	}
 	s.up = newPeerStates(g.metrics, t.Name, s.name(), conf.Peers)
 	g.sides = append(g.sides, s)
-	for _, at := range conf.Listen {
-		conn, err := listen(at)
-		if err != nil {
+	if conf.TLS != nil {
+		var err error
+		if s.certs, err = loadCertificates(*conf.TLS, g.log); err != nil {
 			return nil, fmt.Errorf("trunk %s, %s side: %w", t.Name, s.name(), err)
 		}
-		tr := &transport{side: s, contact: conf.Advertise}
-		if tr.contact == "" {
-			tr.contact = conn.LocalAddr().String()
+	}
+	for _, at := range conf.Listen {
+		if err := s.open(at); err != nil {
+			return nil, fmt.Errorf("trunk %s, %s side: %w", t.Name, s.name(), err)
 		}
-		tr.endpoint = &endpoint{conn: conn, accept: conf.AcceptFrom, parser: newParser(), log: g.log,
-			reject: func(reason string) { g.metrics.rejected.WithLabelValues(reason).Inc() }}
-		// sipgo mustn't log: its messages hold whole SIP lines, so numbers.
-		tr.tx = newTransactions(tr.endpoint, slog.New(slog.DiscardHandler))
-		tr.tx.handler = tr
-		tr.endpoint.receive = tr.tx.receive
-		s.endpoints = append(s.endpoints, tr)
 	}
 	return s, nil
 }
+
+// open binds one of the side's sockets.
+func (s *side) open(at Listen) error {
+	tr := &transport{side: s}
+	tr.endpoint = &endpoint{transport: at.Transport, accept: s.accepts, parser: newParser(), log: s.gate.log,
+		reject: func(reason string) { s.gate.metrics.rejected.WithLabelValues(reason).Inc() }}
+	var err error
+	if tr.sock, tr.local, err = bindSocket(at, s.certs); err != nil {
+		return err
+	}
+	tr.hostport = s.conf.Advertise
+	if tr.hostport == "" {
+		tr.hostport = tr.local.String()
+	} else if !hasPort(tr.hostport) {
+		tr.hostport = fmt.Sprintf("%s:%d", tr.hostport, tr.local.Port())
+	}
+	tr.contact = tr.hostport
+	if at.Transport != "udp" {
+		tr.contact += ";transport=" + at.Transport
+	}
+	// sipgo mustn't log: its messages hold whole SIP lines, so numbers.
+	tr.tx = newTransactions(tr.endpoint, slog.New(slog.DiscardHandler))
+	tr.tx.handler = tr
+	tr.receive, tr.lost = tr.tx.receive, tr.tx.lost
+	s.endpoints = append(s.endpoints, tr)
+	return nil
+}
+
+func bindSocket(at Listen, certs *certificates) (socket, netip.AddrPort, error) {
+	if at.Transport == "udp" {
+		d, err := listenUDP(at.Addr)
+		if err != nil {
+			return nil, netip.AddrPort{}, err
+		}
+		return d, d.local(), nil
+	}
+	if at.Transport != "tls" {
+		certs = nil
+	} else if certs == nil {
+		return nil, netip.AddrPort{}, errors.New("listening with TLS needs a certificate")
+	}
+	st, err := listenStream(at.Addr, certs)
+	if err != nil {
+		return nil, netip.AddrPort{}, err
+	}
+	return st, st.local(), nil
+}
+
+// hasPort reports whether HOST[:PORT] has one.
+func hasPort(hostport string) bool {
+	return strings.LastIndexByte(hostport, ':') > strings.LastIndexByte(hostport, ']')
+}
+
+// accepts reports whether an address may send to this side.
+func (s *side) accepts(a netip.Addr) bool {
+	for _, p := range s.conf.AcceptFrom {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// places are those of the side's peers, in order.
+func (s *side) places() []Place { return s.conf.Peers }
 
 // bindable reports whether an address is one of this machine's. A media address
 // that isn't stands for a NAT in front of it: it goes into SDP only.
@@ -154,7 +219,7 @@ func (g *Gate) Start() {
 func (g *Gate) Addr(trunk string, party consent.Party) netip.AddrPort {
 	for _, s := range g.sides {
 		if s.trunk.Name == trunk && s.party == party {
-			return s.endpoints[0].conn.LocalAddr().(*net.UDPAddr).AddrPort()
+			return s.endpoints[0].local
 		}
 	}
 	return netip.AddrPort{}
@@ -240,6 +305,7 @@ func (g *Gate) release(c *call) {
 		}
 	}
 	delete(g.live, c)
+	c.a.side.limits.live--
 	close(g.changed)
 	g.changed = make(chan struct{})
 	g.mu.Unlock()
@@ -255,6 +321,7 @@ func (s *side) find(m message, senderTag string) *leg {
 // request takes a new request, on the reader's goroutine.
 func (t *transport) request(tx *serverTx) {
 	req := tx.req
+	tx.by = t
 	if tagOf(header(req, "to")) != "" {
 		t.inDialog(tx)
 		return
@@ -269,7 +336,7 @@ func (t *transport) request(tx *serverTx) {
 func (t *transport) inDialog(tx *serverTx) {
 	l := t.side.find(tx.req, tagOf(header(tx.req, "from")))
 	if l != nil && tx.req.IsInvite() {
-		tx.call = l.call
+		tx.call.Store(l.call)
 	}
 	if l == nil || !l.call.mail.post(event{kind: kindOf(tx.req), leg: l, tx: tx}) {
 		t.answer(tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
@@ -278,9 +345,10 @@ func (t *transport) inDialog(tx *serverTx) {
 
 // cancel answers the CANCEL and tells the INVITE's call (RFC 3261 section 9.2).
 func (t *transport) cancel(tx *serverTx, invite *serverTx) {
+	tx.by = t
 	t.answer(tx, sip.StatusOK, "OK")
-	if invite.call != nil {
-		invite.call.mail.post(event{kind: evCancel, tx: invite, req: tx.req})
+	if c := invite.call.Load(); c != nil {
+		c.mail.post(event{kind: evCancel, tx: invite, req: tx.req})
 	}
 }
 

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -17,7 +16,12 @@ type invite struct {
 	from, to *leg
 	tx       *serverTx // from its sender
 	client   *clientTx // to its receiver
-	offered  bool      // it carries the offer; otherwise the 2xx does, and the ACK the answer
+	way      way       // that it went
+	build    func(way) *sip.Request
+	attempt  int     // counts the ways tried
+	given    []given // attempts that were given up
+	patience *time.Timer
+	offered  bool // it carries the offer; otherwise the 2xx does, and the ACK the answer
 
 	provisional bool // something was heard, so it may be cancelled
 	cancelled   bool
@@ -35,14 +39,24 @@ type invite struct {
 	tag     string // of the 2xx that won
 }
 
-// sendInvite sends an INVITE on; reply gets its responses and must only post.
-func (c *call) sendInvite(inv *invite, out *sip.Request, dest netip.AddrPort, reply func(*sip.Response)) bool {
-	client, err := inv.to.socket.tx.send(out, dest, reply)
+// given is an attempt that was given up for another.
+type given struct {
+	client    *clientTx
+	way       way
+	attempt   int
+	cancelled bool
+}
+
+// sendInvite makes an INVITE for its way and sends it; reply gets its responses
+// and must only post.
+func (c *call) sendInvite(inv *invite, w way, build func(way) *sip.Request, reply func(*sip.Response)) bool {
+	out, w := inv.to.side.compose(w, build)
+	client, err := w.by.tx.send(out, w.to, reply)
 	if err != nil {
 		c.log.Warn("passing on an INVITE", "error", err)
 		return false
 	}
-	inv.client = client
+	inv.client, inv.way = client, w
 	return true
 }
 
@@ -87,10 +101,13 @@ func (c *call) ackAnswer(inv *invite, res *sip.Response, ack *sip.Request) {
 	if err != nil {
 		uri = inv.tx.req.Recipient
 	}
-	out := relayRequest(ack, uri, hop{via: l.via(), contact: l.socket.contact, routes: l.routes,
-		maxHops: maxHops(ack), body: c.answerFrom(inv.from, ack)})
+	body := c.answerFrom(inv.from, ack)
+	out, w := l.side.compose(l.way(), func(w way) *sip.Request {
+		return relayRequest(ack, uri, hop{via: w.via(), contact: w.by.contact, routes: l.routes,
+			maxHops: maxHops(ack), body: body})
+	})
 	inv.tag = tagOf(header(res, "to"))
-	inv.ack, inv.ackTo, inv.unacked = out, l.socket.endpoint.to(l.nextHop()), nil
+	inv.ack, inv.ackTo, inv.unacked = out, w.by.endpoint.to(w.to), nil
 	inv.sendAck(c)
 }
 
@@ -117,8 +134,10 @@ func bareAck(invite *sip.Request, res *sip.Response) *sip.Request {
 
 // sendCancel cancels an INVITE sent on: its Request-URI, Via, route set and tags
 // (RFC 3261 section 9.1).
-func (c *call) sendCancel(inv *invite) {
-	req := inv.client.req
+func (c *call) sendCancel(inv *invite) { c.cancelOf(inv.client, inv.way, inv.reason) }
+
+func (c *call) cancelOf(client *clientTx, w way, reason string) {
+	req := client.req
 	out := sip.NewRequest(sip.CANCEL, req.Recipient)
 	for _, h := range req.Headers() {
 		switch canonical(h.Name()) {
@@ -128,11 +147,11 @@ func (c *call) sendCancel(inv *invite) {
 			out.AppendHeader(sip.NewHeader("CSeq", strconv.FormatUint(uint64(cseqOf(req)), 10)+" CANCEL"))
 		}
 	}
-	if inv.reason != "" {
-		out.AppendHeader(sip.NewHeader("Reason", inv.reason))
+	if reason != "" {
+		out.AppendHeader(sip.NewHeader("Reason", reason))
 	}
 	out.SetBody(nil)
-	if _, err := inv.to.socket.tx.send(out, inv.client.path.dest, func(*sip.Response) {}); err != nil {
+	if _, err := w.by.tx.send(out, w.to, func(*sip.Response) {}); err != nil {
 		c.log.Warn("sending a CANCEL", "error", err)
 	}
 }
@@ -171,11 +190,16 @@ func (c *call) onFurtherAnswer(ev event) {
 		}
 		return
 	}
-	fork := &leg{call: c, side: c.b.side, socket: c.b.socket, party: c.b.party, source: c.b.source,
-		identity: header(ev.res, "to"), routes: reversed(list(ev.res, "record-route")), sent: c.b.sent}
-	fork.learn(ev.res)
+	c.hangUpFork(ev.res, c.inv.way)
+}
+
+// hangUpFork accepts a 2xx that nobody will talk to, and hangs up.
+func (c *call) hangUpFork(res *sip.Response, w way) {
+	fork := &leg{call: c, side: c.b.side, socket: w.by, party: c.b.party, source: w.to,
+		identity: header(res, "to"), routes: reversed(list(res, "record-route")), sent: c.b.sent}
+	fork.learn(res)
 	extra := &invite{from: c.inv.from, to: fork, tx: c.inv.tx}
-	c.ackAnswer(extra, ev.res, nil)
+	c.ackAnswer(extra, res, nil)
 	c.sendBye(fork, "", func() {})
 }
 

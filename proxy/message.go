@@ -151,18 +151,19 @@ func splitURI(uri string) uriParts {
 	return p
 }
 
-// address is where a URI points, if it names an IP address.
-func (p uriParts) address() (netip.AddrPort, bool) {
+// address is where a URI points, if it names an IP address, and whether it names
+// the port, too.
+func (p uriParts) address() (at netip.AddrPort, explicit, ok bool) {
 	host, port := p.hostport, uint16(5060)
 	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
 		n, err := strconv.ParseUint(host[i+1:], 10, 16)
 		if err != nil {
-			return netip.AddrPort{}, false
+			return netip.AddrPort{}, false, false
 		}
-		host, port = host[:i], uint16(n)
+		host, port, explicit = host[:i], uint16(n), true
 	}
 	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return netip.AddrPortFrom(a.Unmap(), port), err == nil
+	return netip.AddrPortFrom(a.Unmap(), port), explicit, err == nil
 }
 
 // ourContact puts our address in place of a Contact's. The user part, the URI's

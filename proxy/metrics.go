@@ -16,6 +16,7 @@ type metrics struct {
 	rejected     *prometheus.CounterVec
 	unexpected   *prometheus.CounterVec
 	peerUp       *prometheus.GaugeVec
+	failovers    *prometheus.CounterVec
 	unanchored   prometheus.Counter
 	evidenceLost prometheus.Counter
 	faults       prometheus.Counter
@@ -37,6 +38,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Events that a call's state had no use for."}, []string{"state", "event"}),
 		peerUp: f.NewGaugeVec(prometheus.GaugeOpts{Name: name("peer_up"),
 			Help: "1 if the peer answered its last OPTIONS."}, []string{"trunk", "side", "peer"}),
+		failovers: f.NewCounterVec(prometheus.CounterOpts{Name: name("failovers_total"),
+			Help: "Calls that were given to another peer, for the one before didn't answer or refused with 503."},
+			[]string{"trunk", "side"}),
 		unanchored: f.NewCounter(prometheus.CounterOpts{Name: name("calls_unanchored_total"),
 			Help: "Calls whose media went directly for want of ports."}),
 		evidenceLost: f.NewCounter(prometheus.CounterOpts{Name: name("evidence_lost_total"),
@@ -44,7 +48,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m.faults = f.NewCounter(prometheus.CounterOpts{Name: name("call_faults_total"),
 		Help: "Calls that a fault of the gate ended. Anything but 0 is a bug."})
-	for _, reason := range []string{"not_a_peer", "oversize", "malformed", "version", "max_forwards", "draining", "socket_error"} {
+	for _, reason := range []string{"not_a_peer", "oversize", "malformed", "version", "max_forwards", "draining", "socket_error",
+		"framing", "tls_handshake", "connections", "too_many_calls", "call_rate"} {
 		m.rejected.WithLabelValues(reason) // there from the start, at 0
 	}
 	return m

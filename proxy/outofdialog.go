@@ -25,7 +25,7 @@ func (t *transport) outOfDialog(tx *serverTx) {
 // answerOptions says whether calls are taken (RFC 3261 section 11.2).
 func (t *transport) answerOptions(tx *serverTx) {
 	g := t.side.gate
-	if g.draining.Load() || !t.side.other.up.any() {
+	if g.draining.Load() || !t.side.other.anyUp() {
 		t.answer(tx, sip.StatusServiceUnavailable, "Service Unavailable", sip.NewHeader("Retry-After", "30"))
 		return
 	}
@@ -38,9 +38,15 @@ func (t *transport) answerOptions(tx *serverTx) {
 // passOn sends a request to the other side's peer and its responses back.
 func (t *transport) passOn(tx *serverTx) {
 	far := t.side.other
-	to := far.endpoints[0]
-	out := relayRequest(tx.req, tx.req.Recipient, hop{via: "SIP/2.0/UDP " + to.contact + ";branch=" + newBranch() + ";rport",
-		contact: to.contact, routes: t.routesOn(tx.req), maxHops: maxHops(tx.req), body: tx.req.Body()})
+	ways := far.routes()
+	if len(ways) == 0 {
+		t.answer(tx, sip.StatusServiceUnavailable, "Service Unavailable")
+		return
+	}
+	out, w := far.compose(ways[0], func(w way) *sip.Request {
+		return relayRequest(tx.req, tx.req.Recipient, hop{via: w.via(), contact: w.by.contact,
+			routes: t.routesOn(tx.req), maxHops: maxHops(tx.req), body: tx.req.Body()})
+	})
 	back := func(res *sip.Response) {
 		if res == nil {
 			t.answer(tx, sip.StatusRequestTimeout, "Request Timeout")
@@ -55,7 +61,7 @@ func (t *transport) passOn(tx *serverTx) {
 			t.side.gate.log.Warn("passing back a response", "error", err)
 		}
 	}
-	if _, err := to.tx.send(out, far.conf.Peers[0], back); err != nil {
+	if _, err := w.by.tx.send(out, w.to, back); err != nil {
 		t.answer(tx, sip.StatusServiceUnavailable, "Service Unavailable")
 	}
 }

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -14,17 +16,67 @@ const maxRinging = 3*time.Minute + 5*time.Second
 func (c *call) start(tx *serverTx) {
 	c.respond(c.a, tx, newResponse(tx.req, tx.from, sip.StatusTrying, "Trying", ""))
 	c.log.Info("call", "direction", string(c.dir), "policy", c.policyName())
+	if c.untried = c.b.side.routes(); len(c.untried) > 0 {
+		c.b.socket = c.untried[0].by
+	}
 	c.anchor()
 	c.inv = &invite{from: c.a, to: c.b, tx: tx, offered: hasSDP(tx.req)}
-	out := relayRequest(tx.req, tx.req.Recipient, hop{via: c.b.via(), contact: c.b.socket.contact,
-		routes: c.a.socket.routesOn(tx.req), maxHops: maxHops(tx.req), body: c.offerFrom(c.a, tx.req)})
 	c.b.sent = cseqOf(tx.req)
-	if !c.sendInvite(c.inv, out, c.b.source, c.inviteReply) {
-		c.respond(c.a, tx, newResponse(tx.req, tx.from, sip.StatusServiceUnavailable, "Service Unavailable", ""))
-		c.end()
-		return
+	body := c.offerFrom(c.a, tx.req)
+	c.inv.build = func(w way) *sip.Request {
+		return relayRequest(tx.req, tx.req.Recipient, hop{via: w.via(), contact: w.by.contact,
+			routes: c.a.socket.routesOn(tx.req), maxHops: maxHops(tx.req), body: body})
 	}
-	c.restartTimerC()
+	if !c.attempt() {
+		c.unreachable()
+	}
+}
+
+// unreachable: no peer can even be sent to.
+func (c *call) unreachable() {
+	c.respond(c.a, c.inv.tx, newResponse(c.inv.tx.req, c.inv.tx.from, sip.StatusServiceUnavailable, "Service Unavailable", ""))
+	c.end()
+}
+
+// attempt sends the INVITE the next way there is. If nothing is heard within
+// the trunk's patience and there is another, that is tried (RFC 3263 section
+// 4.3).
+func (c *call) attempt() bool {
+	for len(c.untried) > 0 {
+		w := c.untried[0]
+		c.untried = c.untried[1:]
+		c.inv.attempt++
+		n := c.inv.attempt
+		c.b.source, c.b.socket = w.to, w.by
+		reply := func(res *sip.Response) { c.inviteReply(n, res) }
+		if !c.sendInvite(c.inv, w, c.inv.build, reply) {
+			continue
+		}
+		c.restartTimerC()
+		if len(c.untried) > 0 {
+			c.inv.patience = c.after(c.b.side.trunk.patience(), func() {
+				if c.inv.attempt == n && c.state == setup && !c.inv.provisional {
+					c.failOver("no answer", 0)
+				}
+			})
+		}
+		return true
+	}
+	return false
+}
+
+// failOver tries the next way; false if there is none. down is for how long the
+// peer is to be left alone.
+func (c *call) failOver(why string, down time.Duration) bool {
+	if len(c.untried) == 0 {
+		return false
+	}
+	at := c.inv.way.to
+	c.log.Warn("trying another peer", "peer", at.String(), "why", why)
+	c.b.side.up.failed(at, down)
+	c.inv.given = append(c.inv.given, given{c.inv.client, c.inv.way, c.inv.attempt, false})
+	c.gate.metrics.failovers.WithLabelValues(c.b.side.trunk.Name, c.b.side.name()).Inc()
+	return c.attempt()
 }
 
 func (c *call) policyName() string {
@@ -34,25 +86,20 @@ func (c *call) policyName() string {
 	return c.policy.Name
 }
 
-// via is our Via towards this leg's peer.
-func (l *leg) via() string {
-	return "SIP/2.0/UDP " + l.socket.contact + ";branch=" + newBranch() + ";rport"
-}
-
 // routesOn returns a request's Route set without the entry that led to us
 // (RFC 3261 section 16.4).
 func (t *transport) routesOn(req *sip.Request) []string {
 	routes := list(req, "route")
 	if len(routes) > 0 {
-		if at := splitURI(parseNameAddr(routes[0]).uri).hostport; at == t.contact || at == t.conn.LocalAddr().String() {
+		if at := splitURI(parseNameAddr(routes[0]).uri).hostport; at == t.hostport || at == t.local.String() {
 			return routes[1:]
 		}
 	}
 	return routes
 }
 
-// inviteReply turns the INVITE's responses into events of the call.
-func (c *call) inviteReply(res *sip.Response) {
+// inviteReply turns the responses of an attempt into events of the call.
+func (c *call) inviteReply(attempt int, res *sip.Response) {
 	kind := evRefusal
 	switch {
 	case res != nil && res.IsProvisional():
@@ -60,7 +107,23 @@ func (c *call) inviteReply(res *sip.Response) {
 	case res != nil && res.IsSuccess():
 		kind = evAnswer
 	}
-	c.mail.post(event{kind: kind, leg: c.b, res: res})
+	c.mail.post(event{kind: kind, leg: c.b, res: res, attempt: attempt})
+}
+
+// lateReply takes what a peer says that was given up for another: it is
+// cancelled, and hung up if it answered all the same.
+func (c *call) lateReply(attempt int, res *sip.Response) {
+	for i := range c.inv.given {
+		g := &c.inv.given[i]
+		switch {
+		case g.attempt != attempt || res == nil:
+		case res.IsProvisional() && !g.cancelled:
+			g.cancelled = true
+			c.cancelOf(g.client, g.way, "")
+		case res.IsSuccess():
+			c.hangUpFork(res, g.way)
+		}
+	}
 }
 
 func (c *call) restartTimerC() {
@@ -109,7 +172,7 @@ func reversed(in []string) []string {
 
 // back makes the response for who sent the INVITE from the one that came.
 func (c *call) back(inv *invite, res *sip.Response) *sip.Response {
-	return relayResponse(res, hop{contact: inv.from.socket.contact, vias: received(inv.tx.req, inv.tx.from),
+	return relayResponse(res, hop{contact: inv.tx.by.contact, vias: received(inv.tx.req, inv.tx.from),
 		recorded: headers(inv.tx.req, "record-route"), body: c.replyBody(inv, res)})
 }
 
@@ -135,14 +198,45 @@ func (c *call) onAnswer(ev event) {
 
 func (c *call) onRefusal(ev event) {
 	c.inv.timerC.Stop()
-	if ev.res == nil {
+	if c.state == setup && c.failsOver(ev.res) {
+		return
+	}
+	switch {
+	case ev.res == nil && c.inv.client.broken.Load():
+		c.outcome = "failed"
+		c.respond(c.a, c.inv.tx, newResponse(c.inv.tx.req, c.inv.tx.from, sip.StatusServiceUnavailable, "Service Unavailable", ""))
+	case ev.res == nil:
 		c.outcome = "timeout"
 		c.respond(c.a, c.inv.tx, newResponse(c.inv.tx.req, c.inv.tx.from, sip.StatusRequestTimeout, "Request Timeout", ""))
-	} else {
+	default:
 		c.outcome = outcomeOf(ev.res.StatusCode)
 		c.respond(c.a, c.inv.tx, c.back(c.inv, ev.res))
 	}
 	c.end()
+}
+
+// failsOver reports whether a failure is the peer's, not the call's, and another
+// peer was found to try (RFC 3263 section 4.3: a 503, or no answer at all).
+func (c *call) failsOver(res *sip.Response) bool {
+	switch {
+	case res == nil:
+		return c.failOver("no answer", 0)
+	case res.StatusCode == sip.StatusServiceUnavailable:
+		return c.failOver("503", retryAfter(res))
+	}
+	return false
+}
+
+// retryAfter is for how long a peer wants to be left alone; 0 if it doesn't say
+// (RFC 3261 section 20.33).
+func retryAfter(res *sip.Response) time.Duration {
+	digits, _, _ := strings.Cut(header(res, "retry-after"), ";")
+	digits, _, _ = strings.Cut(digits, "(")
+	n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }
 
 // outcomeOf sorts a final status into a metric's few labels.

@@ -61,6 +61,7 @@ type event struct {
 	consent consent.Event // evConsent, evRecorder
 	opened  opened        // evRecorder
 	asked   int           // evConsent: which asking it answers; 0 is any
+	attempt int           // responses to the call's INVITE: which attempt they answer
 }
 
 type transition func(*call, event)
@@ -141,6 +142,10 @@ func kindOf(req *sip.Request) eventKind {
 }
 
 func (c *call) step(ev event) {
+	if ev.attempt != 0 && ev.attempt != c.inv.attempt {
+		c.lateReply(ev.attempt, ev.res)
+		return
+	}
 	f := transitions[c.state][ev.kind]
 	if f == nil {
 		f = always[ev.kind]

@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -41,6 +42,7 @@ func newTransactions(e *endpoint, log *slog.Logger) *transactions {
 
 // serverTx is a request and the way to answer it.
 type serverTx struct {
+	by   *transport // that it came by
 	req  *sip.Request
 	from netip.AddrPort
 	tx   *sip.ServerTx
@@ -48,7 +50,7 @@ type serverTx struct {
 	// late response replace a final one and retransmit it: a 200 to a
 	// cancelled INVITE.
 	final atomic.Int32
-	call  *call // whose INVITE this is; written by the reader before anyone else sees the tx
+	call  atomic.Pointer[call] // whose INVITE this is
 }
 
 // respond sends a response, unless a final one has been sent; a 2xx to an
@@ -127,7 +129,7 @@ func (t *transactions) lookupServer(key string) *serverTx {
 }
 
 func (t *transactions) newServer(key string, req *sip.Request, from netip.AddrPort) *serverTx {
-	stx := sip.NewServerTx(key, req, t.endpoint.to(from), t.log)
+	stx := sip.NewServerTx(key, req, t.endpoint.backTo(req, from), t.log)
 	if err := stx.Init(); err != nil { // returns nil in this version of sipgo
 		t.log.Warn("starting a server transaction", "error", err)
 	}
@@ -145,7 +147,7 @@ func (t *transactions) newServer(key string, req *sip.Request, from netip.AddrPo
 
 // answerStateless answers where no transaction is worth having.
 func (t *transactions) answerStateless(req *sip.Request, from netip.AddrPort, status int, reason string) {
-	if err := t.endpoint.to(from).WriteMsg(newResponse(req, from, status, reason, "")); err != nil {
+	if err := t.endpoint.backTo(req, from).WriteMsg(newResponse(req, from, status, reason, "")); err != nil {
 		t.log.Warn("answering a request", "error", err)
 	}
 }
@@ -157,13 +159,17 @@ type clientTx struct {
 	tx      *sip.ClientTx
 	invite  bool
 	refused atomic.Bool // a final response of 300 or more was seen
+	heard   atomic.Bool // any response was
+	resent  atomic.Bool // on a second connection
+	broken  atomic.Bool // its peer could not be reached
 	deliver func(*sip.Response)
 }
 
 // send starts a client transaction. deliver gets its responses in order, and
 // nil at its end if no final response came; it is called from goroutines of the
 // transaction and must not block.
-func (t *transactions) send(req *sip.Request, dest netip.AddrPort, deliver func(*sip.Response)) (*clientTx, error) {
+func (t *transactions) send(req *sip.Request, dest Place, deliver func(*sip.Response)) (*clientTx, error) {
+	req.SetTransport(strings.ToUpper(dest.Transport)) // the state machine doesn't repeat what goes by a stream
 	key, err := sip.ClientTxKeyMake(req)
 	if err != nil {
 		return nil, err
@@ -216,6 +222,9 @@ func (t *transactions) receiveResponse(res *sip.Response, from netip.AddrPort) {
 	t.mu.Lock()
 	c := t.client[key]
 	t.mu.Unlock()
+	if c != nil {
+		c.heard.Store(true)
+	}
 	switch {
 	case c == nil:
 		t.handler.stray(res, from)
@@ -224,6 +233,28 @@ func (t *transactions) receiveResponse(res *sip.Response, from netip.AddrPort) {
 		c.path.repeatAck()
 	default:
 		c.tx.Receive(res)
+	}
+}
+
+// lost takes the end of a connection, or that none could be made. A request to
+// which nothing was heard goes out once more on a new connection: the peer may
+// have closed the old one while it was under way. What had an answer keeps
+// waiting: the next may come by another connection (RFC 3261 section 18.2.2).
+func (t *transactions) lost(to netip.AddrPort, unreached bool) {
+	t.mu.Lock()
+	var mute []*clientTx
+	for _, c := range t.client {
+		if c.path.dest.Addr == to && !c.heard.Load() {
+			mute = append(mute, c)
+		}
+	}
+	t.mu.Unlock()
+	for _, c := range mute {
+		if !unreached && !c.resent.Swap(true) && c.path.WriteMsg(c.req) == nil {
+			continue
+		}
+		c.broken.Store(true)
+		c.tx.Terminate()
 	}
 }
 

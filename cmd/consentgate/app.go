@@ -74,13 +74,14 @@ func (a *App) gateConfig(ctx context.Context, reg prometheus.Registerer) proxy.C
 		c.Ledger = a.store.Audit()
 	}
 	for _, t := range a.cfg.Trunks {
-		c.Trunks = append(c.Trunks, proxy.Trunk{Name: t.Name, PBX: side(t.PBX), Carrier: side(t.Carrier), OptionsPing: t.OptionsPing})
+		c.Trunks = append(c.Trunks, proxy.Trunk{Name: t.Name, PBX: side(t.PBX), Carrier: side(t.Carrier),
+			OptionsPing: t.OptionsPing, FailOver: t.FailOver, MaxCalls: t.MaxCalls, MaxCallRate: t.MaxCallRate})
 	}
 	return c
 }
 
 func side(s SideConfig) proxy.Side {
-	return proxy.Side{Listen: s.Listen, Peers: s.Peers, AcceptFrom: s.AcceptFrom, Advertise: s.Advertise, Media: s.MediaAddress}
+	return proxy.Side{Listen: s.Listen, TLS: s.TLS, Peers: s.Peers, AcceptFrom: s.AcceptFrom, Advertise: s.Advertise, Media: s.MediaAddress}
 }
 
 // prompts are loaded before the first call, so that none waits for a program.

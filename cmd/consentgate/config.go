@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"consentgate/consent"
+	"consentgate/proxy"
 	"consentgate/store"
 )
 
@@ -44,12 +45,16 @@ type TrunkConfig struct {
 	Name         string
 	PBX, Carrier SideConfig
 	OptionsPing  time.Duration
+	FailOver     time.Duration
+	MaxCalls     int     // at a time; 0: any number
+	MaxCallRate  float64 // new ones a second; 0: any number
 }
 
 // SideConfig is how the gate talks to one of the two.
 type SideConfig struct {
-	Listen       []netip.AddrPort
-	Peers        []netip.AddrPort
+	Listen       []proxy.Listen
+	TLS          *proxy.TLS // nil: none
+	Peers        []proxy.Place
 	AcceptFrom   []netip.Prefix
 	Advertise    string
 	MediaAddress netip.Addr

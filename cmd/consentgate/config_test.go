@@ -121,9 +121,16 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"purpose: training}\n", "purpose: training}\n  - {name: more, purpose: training}\n", `policy "default" before it rules them all`},
 		{"{name: default,", "{name: emergency,", `"emergency" is another policy's name, too`},
 		{"{name: Example Ltd,", "{", "who asks must be said (GDPR recital 42)"},
-		{"udp://127.0.0.1:5060", "tcp://127.0.0.1:5060", "tcp isn't available in this version"},
+		{"udp://127.0.0.1:5060", "sctp://127.0.0.1:5060", "udp://ADDRESS:PORT, tcp://"},
+		{"udp://127.0.0.1:5060", "tcp://127.0.0.1:5060", "needs a udp:// address of its family in listen"},
+		{"udp://127.0.0.1:5060", "tls://127.0.0.1:5060", "trunks[0].pbx.tls: is missing"},
+		{"pbx: {", "pbx: {tls: {cert: none.pem, key: none.key}, ", "none.pem: no such file"},
+		{"pbx: {", "pbx: {tls: {cert: none.pem}, ", "cert and key are both needed"},
+		{"  - name: main\n", "  - name: main\n    max_calls: -1\n", "0 is no limit"},
+		{"  - name: main\n", "  - name: main\n    max_calls_per_second: fast\n", "0 is no limit"},
 		{"udp://127.0.0.1:5060", "udp://0.0.0.0:5060", "name the address itself"},
-		{"udp://127.0.0.1:5060", "udp://[::1]:5060", "IPv6 isn't available in this version"},
+		{"udp://127.0.0.1:5060", "udp://[::1]:5060", "needs a udp:// address of its family in listen"},
+		{"udp://127.0.0.1:5060", "udp://[fe80::1%lo]:5060", "link-local"},
 		{"udp://127.0.0.1:5060", "udp://127.0.0.1:5070", "is listened on at"},
 		{"udp://127.0.0.1:5060", "127.0.0.1:5060", "udp://ADDRESS:PORT"},
 		{"sip:127.0.0.1:5062", "127.0.0.1:5062", "sip:ADDRESS[:PORT]"},
@@ -131,7 +138,7 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"peers: [\"sip:127.0.0.1:5062\"]", "peers: []", "trunks[0].pbx.peers: is missing"},
 		{"pbx: {", "pbx: {accept_from: [x], ", "an address or a network"},
 		{"pbx: {", "pbx: {srtp: required, ", "required isn't available in this version"},
-		{"pbx: {", "pbx: {media_address: host, ", "an IPv4 address"},
+		{"pbx: {", "pbx: {media_address: host, ", "an IP address"},
 		{"pbx: {", "pbx: {advertise: \"a b\", ", "HOST or HOST:PORT"},
 		{"  - name: main\n", "  - nme: main\n", "trunks[0].name: is missing"},
 		{"trunks:", "media: {ports: 100-200}\ntrunks:", "a range of at least 8 ports above 1023"},
@@ -212,7 +219,7 @@ func TestValuesBecomeWhatTheyMean(t *testing.T) {
 		"retention: 90d", "retention: 1d12h").Replace(minimal))
 	pbx, pol := c.Trunks[0].PBX, c.Policies[1]
 	if pbx.AcceptFrom[0].String() != "192.0.2.0/24" || pbx.AcceptFrom[1].String() != "198.51.100.7/32" ||
-		pbx.Advertise != "gate.example:5060" || pbx.MediaAddress.String() != "203.0.113.9" ||
+		pbx.Advertise != "gate.example" || pbx.MediaAddress.String() != "203.0.113.9" ||
 		c.Trunks[0].Carrier.AcceptFrom[0].String() != "127.0.0.1/32" {
 		t.Errorf("%+v", c.Trunks[0])
 	}

@@ -15,6 +15,7 @@ import (
 	"consentgate/consent"
 	"consentgate/internal/phone"
 	"consentgate/media/prompt"
+	"consentgate/proxy"
 	"consentgate/store"
 )
 
@@ -111,7 +112,7 @@ func (d *demo) config(loopback netip.AddrPort) *Config {
 	c.Ops = "127.0.0.1:0"
 	c.Controller = consent.Controller{Name: prompt.ExampleController, Contact: "privacy@example.com"}
 	only := func(p *phone.Phone) SideConfig {
-		return SideConfig{Listen: []netip.AddrPort{loopback}, Peers: []netip.AddrPort{p.Addr()},
+		return SideConfig{Listen: []proxy.Listen{{Transport: "udp", Addr: loopback}}, Peers: []proxy.Place{{Transport: "udp", Addr: p.Addr()}},
 			AcceptFrom: []netip.Prefix{netip.PrefixFrom(p.Addr().Addr(), 32)}}
 	}
 	c.Trunks = []TrunkConfig{{Name: "main", Carrier: only(d.caller), PBX: only(d.agent)}}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"consentgate/consent"
+	"consentgate/proxy"
 )
 
 // parser fills a Config from the tree.
@@ -102,15 +102,18 @@ func (p *parser) media(n *yaml.Node, path string) {
 
 func (p *parser) trunks(n *yaml.Node) {
 	names := map[string]bool{}
-	listening := map[netip.AddrPort]string{}
+	listening := map[proxy.Listen]string{}
 	p.each(n, "trunks", func(n *yaml.Node, path string) {
-		t := TrunkConfig{OptionsPing: 30 * time.Second}
+		t := TrunkConfig{OptionsPing: 30 * time.Second, FailOver: 3 * time.Second}
 		var pbx, carrier *yaml.Node
 		p.mapping(n, path, fields{
-			"name":         parsed(p.reader, &t.Name, notEmpty),
-			"pbx":          func(n *yaml.Node, _ string) { pbx = n },
-			"carrier":      func(n *yaml.Node, _ string) { carrier = n },
-			"options_ping": parsed(p.reader, &t.OptionsPing, between(0, time.Hour, parseDuration)),
+			"name":                 parsed(p.reader, &t.Name, notEmpty),
+			"pbx":                  func(n *yaml.Node, _ string) { pbx = n },
+			"carrier":              func(n *yaml.Node, _ string) { carrier = n },
+			"options_ping":         parsed(p.reader, &t.OptionsPing, between(0, time.Hour, parseDuration)),
+			"failover_after":       parsed(p.reader, &t.FailOver, between(100*time.Millisecond, 30*time.Second, parseDuration)),
+			"max_calls":            parsed(p.reader, &t.MaxCalls, wholeNumber),
+			"max_calls_per_second": parsed(p.reader, &t.MaxCallRate, perSecond),
 		})
 		if t.Name == "" {
 			p.errorf(n, path+".name", "is missing: it names the trunk in metrics and evidence")
@@ -127,7 +130,7 @@ func (p *parser) trunks(n *yaml.Node) {
 	}
 }
 
-func (p *parser) side(trunk, n *yaml.Node, path string, listening map[netip.AddrPort]string) (s SideConfig) {
+func (p *parser) side(trunk, n *yaml.Node, path string, listening map[proxy.Listen]string) (s SideConfig) {
 	if n == nil {
 		p.errorf(trunk, path, "is missing: listen and peers of that side")
 		return s
@@ -136,9 +139,9 @@ func (p *parser) side(trunk, n *yaml.Node, path string, listening map[netip.Addr
 	p.mapping(n, path, fields{
 		"listen": func(n *yaml.Node, path string) {
 			p.each(n, path, func(n *yaml.Node, path string) {
-				at := netip.AddrPort{}
+				var at proxy.Listen
 				parsed(p.reader, &at, listenURL)(n, path)
-				if !at.IsValid() {
+				if !at.Addr.IsValid() {
 					return
 				}
 				if other, ok := listening[at]; ok {
@@ -150,9 +153,9 @@ func (p *parser) side(trunk, n *yaml.Node, path string, listening map[netip.Addr
 		},
 		"peers": func(n *yaml.Node, path string) {
 			p.each(n, path, func(n *yaml.Node, path string) {
-				var at netip.AddrPort
+				var at proxy.Place
 				parsed(p.reader, &at, peerURI)(n, path)
-				if at.IsValid() {
+				if at.Addr.IsValid() {
 					s.Peers = append(s.Peers, at)
 				}
 			})
@@ -169,6 +172,7 @@ func (p *parser) side(trunk, n *yaml.Node, path string, listening map[netip.Addr
 		"advertise":     parsed(p.reader, &s.Advertise, advertised),
 		"media_address": parsed(p.reader, &s.MediaAddress, mediaAddress),
 		"srtp":          parsed(p.reader, &srtp, srtpMode),
+		"tls":           func(n *yaml.Node, path string) { s.TLS = p.sideTLS(n, path) },
 	})
 	if len(s.Listen) == 0 {
 		p.errorf(n, path+".listen", "is missing: for instance [udp://192.0.2.10:5060]")
@@ -178,60 +182,11 @@ func (p *parser) side(trunk, n *yaml.Node, path string, listening map[netip.Addr
 	}
 	if len(s.AcceptFrom) == 0 {
 		for _, peer := range s.Peers {
-			s.AcceptFrom = append(s.AcceptFrom, netip.PrefixFrom(peer.Addr(), peer.Addr().BitLen()))
+			s.AcceptFrom = append(s.AcceptFrom, netip.PrefixFrom(peer.Addr.Addr(), peer.Addr.Addr().BitLen()))
 		}
 	}
-	if s.Advertise != "" && !strings.Contains(s.Advertise, ":") && len(s.Listen) > 0 {
-		s.Advertise = fmt.Sprintf("%s:%d", s.Advertise, s.Listen[0].Port())
-	}
+	p.checkTransports(n, path, s)
 	return s
-}
-
-func listenURL(v string) (netip.AddrPort, error) {
-	scheme, rest, ok := strings.Cut(v, "://")
-	switch {
-	case ok && (scheme == "tcp" || scheme == "tls"):
-		return netip.AddrPort{}, fmt.Errorf("%s isn't available in this version; use udp://", scheme)
-	case !ok || scheme != "udp":
-		return netip.AddrPort{}, errors.New("udp://ADDRESS:PORT, for instance udp://192.0.2.10:5060")
-	}
-	at, err := netip.ParseAddrPort(rest)
-	switch {
-	case err != nil:
-		return at, errors.New("udp://ADDRESS:PORT with an IP address, for instance udp://192.0.2.10:5060")
-	case at.Addr().IsUnspecified():
-		return netip.AddrPort{}, errors.New("name the address itself: it goes into Via, Contact and SDP")
-	case !at.Addr().Is4():
-		return netip.AddrPort{}, errors.New("IPv6 isn't available in this version")
-	}
-	return at, nil
-}
-
-// peerURI reads sip:HOST[:PORT] and resolves a name.
-func peerURI(v string) (netip.AddrPort, error) {
-	wrong := errors.New("sip:ADDRESS[:PORT], for instance sip:192.0.2.20:5060")
-	host, ok := strings.CutPrefix(v, "sip:")
-	if !ok || host == "" || strings.ContainsAny(host, "@;?<>") {
-		return netip.AddrPort{}, wrong
-	}
-	port := uint64(5060)
-	if h, portText, found := strings.Cut(host, ":"); found {
-		n, err := strconv.ParseUint(portText, 10, 16)
-		if err != nil || n == 0 {
-			return netip.AddrPort{}, wrong
-		}
-		host, port = h, n
-	}
-	if a, err := netip.ParseAddr(host); err == nil {
-		return netip.AddrPortFrom(a, uint16(port)), nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	as, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
-	if err != nil || len(as) == 0 {
-		return netip.AddrPort{}, fmt.Errorf("the name can't be resolved to an IPv4 address: %v", err)
-	}
-	return netip.AddrPortFrom(as[0].Unmap(), uint16(port)), nil
 }
 
 func cidr(v string) (netip.Prefix, error) {
@@ -243,25 +198,6 @@ func cidr(v string) (netip.Prefix, error) {
 		return p, errors.New("an address or a network, for instance 192.0.2.0/24")
 	}
 	return p.Masked(), nil
-}
-
-func advertised(v string) (string, error) {
-	host, port, found := strings.Cut(v, ":")
-	if _, err := strconv.ParseUint(port, 10, 16); v != "" && (host == "" || found && err != nil || strings.ContainsAny(v, " <>@;,")) {
-		return "", errors.New("HOST or HOST:PORT, as the peers of this side reach us")
-	}
-	return v, nil
-}
-
-func mediaAddress(v string) (netip.Addr, error) {
-	if v == "" {
-		return netip.Addr{}, nil
-	}
-	a, err := netip.ParseAddr(v)
-	if err != nil || !a.Is4() || a.IsUnspecified() {
-		return netip.Addr{}, errors.New("an IPv4 address, as the peers of this side reach us")
-	}
-	return a, nil
 }
 
 func srtpMode(v string) (string, error) {

@@ -128,12 +128,16 @@ func (m *Machine) refuse(k Kind, ev Event, reason string) []Act {
 	return append(acts, Act{Do: Bridge})
 }
 
-func (m *Machine) declinedByConsole(ev Event) []Act {
-	return m.refuse(Declined, ev, "by the console")
-}
-
-func (m *Machine) changedWhileAsking(ev Event) []Act {
-	return m.refuse(Failed, ev, "the party changed while being asked")
+// takenBack ends the asking of the others: somebody who said yes takes it back,
+// or the console ends it. What an earlier segment recorded of them falls under
+// the policy's on_withdrawal.
+func (m *Machine) takenBack(ev Event) []Act {
+	if m.prior == (Hash{}) {
+		return m.refuse(Declined, ev, ev.Reason)
+	}
+	r := m.recordOf(Withdrawn, ev.Party, ev.At, ev.Reason)
+	m.State = Unrecorded
+	return append([]Act{{Do: StopAll}, {Do: Append, Record: r}, {Do: Bridge}}, m.erasures(ev)...)
 }
 
 func (m *Machine) hungUpWhileAsking(ev Event) []Act {

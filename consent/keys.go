@@ -39,8 +39,13 @@ func (s *keySequence) ends(seq string) bool {
 
 // translate takes a key pressed during the call and turns the last key of a
 // sequence into the event that the sequence stands for; any other key stays
-// what it is. Only who consented can withdraw; either party may pause.
+// what it is. Only who consented can withdraw; either party may pause. While
+// others are being asked, who said yes may take it back.
 func (m *Machine) translate(ev Event) Event {
+	asking := m.State == Asking
+	if m.State < Asking || asking && m.asks[ev.Party].state != saidYes {
+		return ev
+	}
 	s := &m.keys[ev.Party]
 	s.add(ev.Press.Key, ev.At)
 	switch {
@@ -48,6 +53,7 @@ func (m *Machine) translate(ev Event) Event {
 		if m.policy.Asks(ev.Party) {
 			ev.Kind = Withdraw
 		}
+	case asking:
 	case s.ends(m.policy.Pause):
 		ev.Kind = Pause
 	case s.ends(m.policy.Resume):

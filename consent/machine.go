@@ -64,6 +64,7 @@ type Event struct {
 	Press   Press  // KeyPressed
 	Reason  string // failures
 	Record  Hash   // Committed, CommitFailed: of the record
+	Who     string // PartyChanged: the new party's number or address, "" if unknown
 	receipt *receipt
 }
 
@@ -72,6 +73,7 @@ type Do uint8
 
 const (
 	Play     Do = iota // play the prompt to Party
+	Part               // keep the parties apart again, until Bridge
 	StopAll            // stop every prompt, notice and answer timer
 	Wait               // start Party's answer timer with For
 	Notice             // Party waits: play the "please hold" notice
@@ -84,12 +86,12 @@ const (
 	ResumeTap
 	CloseTap // barrier, for good
 	Discard  // close a recorder that was made ready too late
-	EraseIt  // erase what this grant recorded
+	EraseIt  // erase what the grant Of recorded
 	EndCall  // the policy hangs up on a refusal
 )
 
 func (d Do) String() string {
-	return [...]string{"play", "stop_all", "wait", "notice", "bridge", "commit", "append", "create", "tap",
+	return [...]string{"play", "part", "stop_all", "wait", "notice", "bridge", "commit", "append", "create", "tap",
 		"pause_tap", "resume_tap", "close_tap", "discard", "erase", "end_call"}[d]
 }
 
@@ -102,6 +104,7 @@ type Act struct {
 	Record  *Record
 	Reason  string
 	Grant   Grant // Create: set by Session
+	Of      Hash  // EraseIt: the Granted record
 }
 
 // askState is where one party stands.
@@ -132,11 +135,26 @@ type Machine struct {
 	keys    [2]keySequence
 	paused  [2]bool // who asked for the pause
 	console bool    // the console asked for the pause
+	moving  bool    // a transfer is under way
 	pending Hash    // the record whose durability is waited for
 	grant   Hash    // the Granted record, once built
 	opened  bool    // a recorder exists, so its end is the recorder's to account for
 	closed  bool    // the grant's end has been written by us
+
+	prior    Hash      // the Granted record of the segment before
+	persons  [2]int    // by party: counts who it has been
+	segments []segment // those before this one; never changed in place
 }
+
+// segment is a part of the call's recording between changes of party.
+type segment struct {
+	grant   Hash
+	persons [2]int
+}
+
+// Continue makes the next grant continue an earlier call's segment (RFC 3891: a
+// call that replaces another). For use before Start.
+func (m *Machine) Continue(grant Hash) { m.prior = grant }
 
 // NewMachine starts a call's consent under policy. Neither pointer's target may
 // change afterwards.
@@ -159,34 +177,39 @@ var table = [states]map[EventKind]step{
 		HangUp:       (*Machine).end,
 	},
 	Asking: {
-		PromptEnd:    (*Machine).promptEnd,
-		PromptFailed: (*Machine).promptFailed,
-		KeyPressed:   (*Machine).answer,
-		Silence:      (*Machine).silence,
-		Withdraw:     (*Machine).declinedByConsole,
-		PartyChanged: (*Machine).changedWhileAsking,
-		HangUp:       (*Machine).hungUpWhileAsking,
+		PromptEnd:      (*Machine).promptEnd,
+		PromptFailed:   (*Machine).promptFailed,
+		KeyPressed:     (*Machine).answer,
+		Silence:        (*Machine).silence,
+		Withdraw:       (*Machine).takenBack,
+		PartyChanged:   (*Machine).changedWhileAsking,
+		Committed:      nothing, // of the segment before: a Resumed record that the change overtook
+		CommitFailed:   nothing,
+		RecorderFailed: nothing, // likewise
+		HangUp:         (*Machine).hungUpWhileAsking,
 	},
 	Committing: {
-		Committed:    (*Machine).granted,
-		CommitFailed: (*Machine).grantNotDurable,
-		KeyPressed:   nothing,
-		Withdraw:     (*Machine).withdraw,
-		Pause:        (*Machine).pauseTooEarly,
-		Resume:       nothing,
-		PartyChanged: (*Machine).partyChanged,
-		HangUp:       (*Machine).end,
-		PromptEnd:    nothing, PromptFailed: nothing, Silence: nothing, // crossed the last yes
+		Committed:      (*Machine).granted,
+		CommitFailed:   (*Machine).grantNotDurable,
+		KeyPressed:     nothing,
+		Withdraw:       (*Machine).withdraw,
+		Pause:          (*Machine).pauseTooEarly,
+		Resume:         nothing,
+		PartyChanged:   (*Machine).changedTooEarly,
+		RecorderFailed: nothing, // of the segment before
+		HangUp:         (*Machine).end,
+		PromptEnd:      nothing, PromptFailed: nothing, Silence: nothing, // crossed the last yes
 	},
 	Opening: {
-		Opened:       (*Machine).openTap,
-		OpenFailed:   (*Machine).openFailed,
-		KeyPressed:   nothing,
-		Withdraw:     (*Machine).withdraw,
-		Pause:        (*Machine).pauseTooEarly,
-		Resume:       nothing,
-		PartyChanged: (*Machine).partyChanged,
-		HangUp:       (*Machine).end,
+		Opened:         (*Machine).openTap,
+		OpenFailed:     (*Machine).openFailed,
+		KeyPressed:     nothing,
+		Withdraw:       (*Machine).withdraw,
+		Pause:          (*Machine).pauseTooEarly,
+		Resume:         nothing,
+		PartyChanged:   (*Machine).changedTooEarly,
+		RecorderFailed: nothing, // of the segment before
+		HangUp:         (*Machine).end,
 	},
 	Recording: {
 		KeyPressed:     nothing,
@@ -256,7 +279,7 @@ var table = [states]map[EventKind]step{
 // Step takes one event. expected is false where the state has no use for such
 // an event: the machine is unchanged and the caller should count it.
 func (m Machine) Step(ev Event) (next Machine, acts []Act, expected bool) {
-	if ev.Kind == KeyPressed && m.State > Asking {
+	if ev.Kind == KeyPressed {
 		ev = m.translate(ev)
 	}
 	f := table[m.State][ev.Kind]
@@ -274,6 +297,10 @@ func (m *Machine) record(k Kind, at time.Time, reason string) *Record {
 	if m.grant != (Hash{}) && k != Granted {
 		g := m.grant
 		r.Grant = &g
+	}
+	if m.prior != (Hash{}) {
+		p := m.prior
+		r.Continues = &p
 	}
 	return r
 }

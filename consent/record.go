@@ -83,8 +83,11 @@ type Call struct {
 	Node       string     `json:"node"`
 	Trunk      string     `json:"trunk"`
 	Direction  Direction  `json:"direction"`
-	Remote     string     `json:"remote"` // number or address of record, carrier side
-	Local      string     `json:"local"`  // the same, PBX side
+	Remote     string     `json:"remote"`              // number or address of record, carrier side
+	Local      string     `json:"local"`               // the same, PBX side
+	Connected  string     `json:"connected,omitempty"` // who answered, where that is somebody else than was called
+	Diverted   string     `json:"diverted,omitempty"`  // who was called first (RFC 5806, RFC 7044)
+	Withheld   bool       `json:"withheld,omitempty"`  // the caller asked that its number be kept from the called party (RFC 3323)
 	Controller Controller `json:"controller"`
 	Started    time.Time  `json:"started"`
 }
@@ -118,7 +121,10 @@ type Record struct {
 	Answers    []Answer  `json:"answers,omitempty"` // the answers there were
 	Party      *Party    `json:"party,omitempty"`   // whose act it is, where it is one party's
 	Grant      *Hash     `json:"grant,omitempty"`   // the Granted record that this one acts on
-	Reason     string    `json:"reason,omitempty"`
+	// Continues is the Granted record of the segment before, where a party
+	// changed during the call.
+	Continues *Hash  `json:"continues,omitempty"`
+	Reason    string `json:"reason,omitempty"`
 }
 
 // Encode gives the bytes that are stored and hashed.

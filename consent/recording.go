@@ -12,6 +12,9 @@ func (m *Machine) granted(ev Event) []Act {
 }
 
 func (m *Machine) grantNotDurable(ev Event) []Act {
+	if ev.Record != m.pending {
+		return nil // a Resumed record of the segment before
+	}
 	// The record may yet reach the disk, if it is a slow one: so the grant is closed here.
 	m.State, m.closed = Unrecorded, true
 	return []Act{{Do: Append, Record: m.record(Failed, ev.At, "the consent could not be made durable: "+ev.Reason)}}
@@ -51,10 +54,24 @@ func (m *Machine) openedTooLate(Event) []Act {
 func (m *Machine) withdraw(ev Event) []Act {
 	acts := []Act{{Do: CloseTap, Reason: string(Withdrawn)},
 		{Do: Append, Record: m.recordOf(Withdrawn, ev.Party, ev.At, ev.Reason)}}
-	if m.policy.OnWithdrawal == Erase {
-		acts = append(acts, Act{Do: EraseIt, Reason: string(Withdrawn)})
-	}
 	m.State = Unrecorded
+	return append(acts, m.erasures(ev)...)
+}
+
+// erasures are of what was recorded with the yes of who withdraws: of a party,
+// only since it is the same person.
+func (m *Machine) erasures(ev Event) (acts []Act) {
+	if m.policy.OnWithdrawal != Erase {
+		return nil
+	}
+	for _, s := range m.segments {
+		if ev.Reason == byConsole || s.persons[ev.Party] == m.persons[ev.Party] {
+			acts = append(acts, Act{Do: EraseIt, Reason: string(Withdrawn), Of: s.grant})
+		}
+	}
+	if m.grant != (Hash{}) {
+		acts = append(acts, Act{Do: EraseIt, Reason: string(Withdrawn), Of: m.grant})
+	}
 	return acts
 }
 
@@ -66,8 +83,15 @@ func (m *Machine) pause(ev Event) []Act {
 // pauseAgain adds a party to those who want the pause.
 func (m *Machine) pauseAgain(ev Event) []Act {
 	m.State, m.pending = Suspended, Hash{}
-	if ev.Reason == byConsole {
+	switch ev.Reason {
+	case byConsole:
 		m.console = true
+		return []Act{{Do: Append, Record: m.record(Paused, ev.At, ev.Reason)}}
+	case byTransfer:
+		if m.moving {
+			return nil
+		}
+		m.moving = true
 		return []Act{{Do: Append, Record: m.record(Paused, ev.At, ev.Reason)}}
 	}
 	m.paused[ev.Party] = true
@@ -81,6 +105,13 @@ func (m *Machine) pauseTooEarly(ev Event) []Act {
 	return nil // the grant is closed when its commit or its recorder reports
 }
 
+// byTransfer as an event's Reason says that somebody else may be on the line.
+const byTransfer = "transfer"
+
+// ByTransfer marks Pause and Resume events of a transfer that is under way, and
+// that failed; set it as the event's Reason.
+const ByTransfer = byTransfer
+
 // byConsole as an event's Reason says that no party on the line did it.
 const byConsole = "console"
 
@@ -90,17 +121,18 @@ const ByConsole = byConsole
 
 // resume needs everyone who paused to resume: nobody can end another's pause.
 func (m *Machine) resume(ev Event) []Act {
-	if ev.Reason == byConsole {
+	r := m.record(Resumed, ev.At, ev.Reason)
+	switch ev.Reason {
+	case byConsole:
 		m.console = false
-	} else {
+	case byTransfer:
+		m.moving = false
+	default:
 		m.paused[ev.Party] = false
+		r = m.recordOf(Resumed, ev.Party, ev.At, ev.Reason)
 	}
-	if m.console || m.paused[Remote] || m.paused[Local] {
+	if m.console || m.moving || m.paused[Remote] || m.paused[Local] {
 		return nil
-	}
-	r := m.recordOf(Resumed, ev.Party, ev.At, ev.Reason)
-	if ev.Reason == byConsole {
-		r.Party = nil
 	}
 	m.State, m.pending = Resuming, r.Hash()
 	return []Act{{Do: Commit, Record: r}}
@@ -127,12 +159,6 @@ func (m *Machine) resumeNotDurable(ev Event) []Act {
 func (m *Machine) recorderFailed(ev Event) []Act {
 	m.State = Unrecorded
 	return []Act{{Do: CloseTap, Reason: ev.Reason}}
-}
-
-// partyChanged ends the recording: the new party was never asked.
-func (m *Machine) partyChanged(ev Event) []Act {
-	m.State = Unrecorded
-	return []Act{{Do: CloseTap, Reason: "party changed"}}
 }
 
 func (m *Machine) end(ev Event) []Act {

@@ -68,6 +68,11 @@ func NewSession(call *Call, policy *Policy, ledger Ledger) *Session {
 	return &Session{machine: NewMachine(call, policy), ledger: ledger}
 }
 
+// Continue makes what this call records a segment that continues an earlier
+// grant's (RFC 3891: a call that replaces another). For use before the first
+// Step.
+func (s *Session) Continue(grant Hash) { s.machine.Continue(grant) }
+
 // State tells where the call stands.
 func (s *Session) State() State { return s.machine.State }
 

@@ -143,7 +143,7 @@ func TestInvariant1_AGrantExistsOnlyIfTheLastCommittedRecordIsGranted(t *testing
 			pol.Parties = []consent.Party{consent.Remote, consent.Local}
 		}
 		s := consent.NewSession(&consent.Call{ID: "c"}, pol, l)
-		taps := 0
+		open, fresh := false, false // the tap; a grant that no tap was opened for
 		queue := []consent.Event{{Kind: consent.Start}}
 		for range 30 {
 			ev := randomEvent(rnd)
@@ -165,15 +165,21 @@ func TestInvariant1_AGrantExistsOnlyIfTheLastCommittedRecordIsGranted(t *testing
 						Press: consent.Press{Key: []consent.Key{'1', '1', '2', '5'}[rnd.IntN(4)]}})
 				case consent.Create:
 					grants++
+					if open {
+						t.Fatalf("seed %d: a second grant while the first one's tap is open", seed)
+					}
+					fresh = true
 					checkGrant(t, seed, a.Grant, l, pol)
 					queue = append(queue, consent.Event{Kind: consent.Opened})
 				case consent.Tap:
-					taps++
+					if open || !fresh {
+						t.Fatalf("seed %d: a tap without a grant of its own", seed)
+					}
+					open, fresh = true, false
+				case consent.CloseTap:
+					open = false
 				}
 			}
-		}
-		if taps > 1 {
-			t.Fatalf("seed %d: %d taps for one call", seed, taps)
 		}
 	}
 	if grants < 1000 {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -30,11 +31,14 @@ type call struct {
 	re       *invite // a later one, while it is under way
 	last     *invite // the latest that was acknowledged
 	byeFrom  *leg    // who hung up first
+	former   *call   // that this one takes the place of (RFC 3891)
 	answered bool
 	outcome  string // a metric's label
 
 	media callMedia
 	law   callLaw
+
+	latest atomic.Pointer[consent.Hash] // the grant that was recorded with last; for calls that replace this one
 }
 
 // leg is one of the two dialogs: how to reach its peer and what it last said.
@@ -49,6 +53,7 @@ type leg struct {
 	routes   []string // route set
 	bound    []string // tags under which the gate finds it
 	asserted string   // who speaks for it, as last asserted
+	named    string   // who it says it is itself
 	sent     uint32   // highest CSeq sent to it
 
 	offer *sdp.Session // made by it and not yet answered
@@ -108,8 +113,11 @@ func newCall(g *Gate, t *transport, tx *serverTx) *call {
 		identity: header(req, "from"), routes: list(req, "record-route")}
 	c.a.learn(req)
 	c.a.asserted = asserted(req)
+	c.a.named = numberOf(parseNameAddr(c.a.identity).uri)
 	far := t.side.other
 	c.b = &leg{call: c, side: far, socket: far.endpoints[0], party: far.party, identity: header(req, "to")}
+	c.b.named = numberOf(parseNameAddr(c.b.identity).uri)
+	c.former = g.replaced(t.side, req)
 	c.policy = g.cfg.Policies.Match(c.dir, calledNumber(req))
 	return c
 }

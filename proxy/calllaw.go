@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"consentgate/consent"
 	"consentgate/media"
 )
@@ -28,6 +26,7 @@ type callLaw struct {
 	asked       [2]int // by party: counts askings, so that stale answers are told apart
 	timers      [2]*time.Timer
 	scribe      *scribe
+	round       int // counts the times that parties were asked
 	outstanding int // events that the scribe owes us
 	sink        media.Sink
 }
@@ -58,6 +57,11 @@ func (c *call) talk() {
 	}
 	c.law.scribe = newScribe(c)
 	c.law.session = consent.NewSession(c.facts(), c.policy, c.gate.cfg.Ledger)
+	if c.former != nil {
+		if grant := c.former.latest.Load(); grant != nil {
+			c.law.session.Continue(*grant)
+		}
+	}
 	if c.policy.Action == consent.Ask {
 		c.state = gated
 		c.law.prompt = c.gate.cfg.Prompts.Consent(c.policy)
@@ -73,12 +77,14 @@ func (c *call) guardBound() {
 	if c.law.prompt != nil {
 		bound += c.policy.Bound(c.law.prompt.Duration() + time.Second)
 	}
+	c.law.round++
+	round := c.law.round
 	c.after(bound, func() {
-		if c.state != gated {
+		if c.state != gated || c.law.round != round {
 			return
 		}
 		c.log.Error("asking took longer than the policy allows")
-		for _, p := range c.policy.Parties {
+		for _, p := range []consent.Party{consent.Remote, consent.Local} {
 			c.consent(consent.Event{Kind: consent.PromptFailed, Party: p, Reason: "the asking took too long"})
 			c.consent(consent.Event{Kind: consent.Silence, Party: p})
 		}
@@ -95,17 +101,13 @@ func (c *call) facts() *consent.Call {
 	if c.dir == consent.Outbound {
 		remote, local = called, caller
 	}
-	return &consent.Call{ID: c.id, CallID: c.callID, Node: c.gate.cfg.Node, Trunk: c.a.side.trunk.Name,
-		Direction: c.dir, Remote: remote, Local: local, Controller: c.gate.cfg.Controller, Started: time.Now()}
-}
-
-// callerOf is the caller's number: the network's assertion (RFC 3325) before
-// what the caller says.
-func callerOf(req *sip.Request) string {
-	if pai := list(req, "p-asserted-identity"); len(pai) > 0 {
-		return numberOf(parseNameAddr(pai[0]).uri)
+	out := &consent.Call{ID: c.id, CallID: c.callID, Node: c.gate.cfg.Node, Trunk: c.a.side.trunk.Name,
+		Direction: c.dir, Remote: remote, Local: local, Controller: c.gate.cfg.Controller, Started: time.Now(),
+		Diverted: divertedFrom(c.inv.tx.req), Withheld: withheld(c.inv.tx.req)}
+	if who := c.b.asserted; who != "" && who != called {
+		out.Connected = who
 	}
-	return numberOf(parseNameAddr(header(req, "from")).uri)
+	return out
 }
 
 // onConsent takes an event of media, a timer or the scribe.
@@ -170,6 +172,10 @@ func (c *call) do(a consent.Act) {
 			c.law.keys[p] = false
 			c.media.relay.Leg(p).Stop()
 		}
+	case consent.Part:
+		c.state = gated
+		c.media.relay.Gate()
+		c.guardBound()
 	case consent.Bridge:
 		c.openGate()
 	case consent.EndCall:
@@ -207,7 +213,7 @@ func (c *call) doRecord(a consent.Act) {
 	case consent.Discard:
 		c.law.scribe.discard(c.law.sink, a.Reason)
 	case consent.EraseIt:
-		c.law.scribe.erase(c.law.grant(), c.media.tap, a.Reason)
+		c.erase(a.Of, a.Reason)
 	}
 }
 
@@ -309,13 +315,23 @@ func (c *call) openTap() {
 		return
 	}
 	c.media.tap = tap
+	grant := c.law.scribe.granted().Hash()
+	c.latest.Store(&grant)
 	if c.held() {
 		tap.Pause("hold")
 	}
 	c.log.Info("recording")
 }
 
-func (l *callLaw) grant() consent.Hash { return l.scribe.granted().Hash() }
+// erase removes what a grant of this call recorded, when its last packet has
+// been written.
+func (c *call) erase(grant consent.Hash, reason string) {
+	tap := c.media.tap
+	if grant != c.law.scribe.granted().Hash() {
+		tap = nil // of an earlier segment, or of a grant that nothing was recorded with
+	}
+	c.law.scribe.erase(grant, tap, reason)
+}
 
 // patience is the context for one write.
 func patience() (context.Context, context.CancelFunc) {

@@ -84,9 +84,12 @@ func (c *call) onRequest(ev event) {
 			return
 		}
 	}
-	c.recognise(ev.leg, ev.tx.req)
+	another := ev.leg.recognise(ev.tx.req)
+	if another {
+		c.suspect("another identity is asserted")
+	}
 	if hasSDP(ev.tx.req) {
-		c.onOfferInRequest(ev)
+		c.onOfferInRequest(ev, another)
 		return
 	}
 	if isTargetRefresh(ev.tx.req) {
@@ -94,14 +97,29 @@ func (c *call) onRequest(ev event) {
 	}
 	c.forward(ev.leg, ev.tx, ev.tx.req.Body(), func(res *sip.Response) {
 		c.passBack(ev.leg, ev.tx, res, nil)
+		c.settleParties(ev.leg, another, res)
 		if ev.tx.req.Method == sip.REFER && res != nil && res.IsSuccess() {
-			c.partyChanged(ev.leg, "a transfer was accepted")
+			c.suspect("a transfer was accepted")
+		}
+		if transferFailed(ev.tx.req) && c.law.session != nil {
+			c.consent(consent.Event{Kind: consent.Resume, Reason: consent.ByTransfer})
 		}
 	})
 }
 
+// settleParties acts on who speaks, once a request within the dialog has been
+// answered: another is who its sender said it was, or who answered it.
+func (c *call) settleParties(from *leg, another bool, res *sip.Response) {
+	if another {
+		c.partyChanged(from)
+	}
+	if res != nil && res.IsSuccess() && from.other().recognise(res) {
+		c.partyChanged(from.other())
+	}
+}
+
 // onOfferInRequest passes on an UPDATE (RFC 3311) or PRACK (RFC 3262) with SDP.
-func (c *call) onOfferInRequest(ev event) {
+func (c *call) onOfferInRequest(ev event, another bool) {
 	ev.leg.learn(ev.tx.req)
 	from := ev.leg
 	if from.other().offer != nil && ev.tx.req.Method == sip.PRACK {
@@ -112,12 +130,14 @@ func (c *call) onOfferInRequest(ev event) {
 		if res == nil || !res.IsSuccess() {
 			from.offer = nil
 			c.passBack(from, ev.tx, res, nil)
+			c.settleParties(from, another, res)
 			return
 		}
 		from.other().learn(res)
 		body := c.answerFrom(from.other(), res)
 		from.offer = nil
 		c.passBack(from, ev.tx, res, body)
+		c.settleParties(from, another, res)
 	})
 }
 
@@ -137,14 +157,17 @@ func (c *call) onOffer(ev event) {
 		return
 	}
 	from, to := ev.leg, ev.leg.other()
-	c.recognise(from, ev.tx.req)
+	another := from.recognise(ev.tx.req)
+	if another {
+		c.suspect("another identity is asserted")
+	}
 	uri, err := uriOf(to.target)
 	if err != nil {
 		c.refuse(ev, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 		return
 	}
 	c.respond(from, ev.tx, newResponse(ev.tx.req, ev.tx.from, sip.StatusTrying, "Trying", ""))
-	inv := &invite{from: from, to: to, tx: ev.tx, offered: hasSDP(ev.tx.req)}
+	inv := &invite{from: from, to: to, tx: ev.tx, offered: hasSDP(ev.tx.req), another: another}
 	body := c.offerFrom(from, ev.tx.req)
 	to.sent = max(to.sent, cseqOf(ev.tx.req))
 	c.re = inv
@@ -182,6 +205,7 @@ func (c *call) offerReply(inv *invite, res *sip.Response) {
 			c.re = nil
 		}
 		c.passBack(inv.from, inv.tx, res, nil)
+		c.settleParties(inv.from, inv.another, res)
 	default:
 		inv.to.learn(res)
 		inv.from.learn(inv.tx.req)
@@ -193,6 +217,9 @@ func (c *call) offerReply(inv *invite, res *sip.Response) {
 			inv.unacked = res
 		}
 		c.accept(inv, back)
+		if inv.offered {
+			c.settleParties(inv.from, inv.another, res)
+		}
 	}
 }
 

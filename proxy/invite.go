@@ -37,6 +37,7 @@ type invite struct {
 	ack     *sip.Request  // our ACK, repeated for each repeated 2xx
 	ackTo   *path
 	tag     string // of the 2xx that won
+	another bool   // its sender says that somebody else speaks now
 }
 
 // given is an attempt that was given up for another.
@@ -167,8 +168,11 @@ func (c *call) onAck(ev event) {
 	}
 	inv.acked = true
 	inv.repeat.Stop()
-	if inv.unacked != nil {
-		c.ackAnswer(inv, inv.unacked, ev.req)
+	if res := inv.unacked; res != nil {
+		c.ackAnswer(inv, res, ev.req)
+		if inv == c.re {
+			c.settleParties(inv.from, inv.another, res)
+		}
 	}
 	if inv == c.re {
 		c.re = nil

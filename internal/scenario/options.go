@@ -57,7 +57,7 @@ func (o options) apply(a *actor, m *message) error {
 			m.body = strings.ReplaceAll(body, `\n`, "\r\n")
 			continue
 		}
-		name, value, ok := strings.Cut(b, ":")
+		name, value, ok := strings.Cut(strings.ReplaceAll(b, "{tag}", param(a.local, "tag")), ":")
 		if !ok {
 			return fmt.Errorf("%q is no header", b)
 		}

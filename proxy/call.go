@@ -25,13 +25,15 @@ type call struct {
 	mail   *mailbox
 	state  callState
 
-	a, b     *leg    // who calls, who is called
-	untried  []way   // further ways to the called party, while nobody there has answered
-	inv      *invite // the INVITE that set the call up
-	re       *invite // a later one, while it is under way
-	last     *invite // the latest that was acknowledged
-	byeFrom  *leg    // who hung up first
-	former   *call   // that this one takes the place of (RFC 3891)
+	a, b     *leg             // who calls, who is called
+	forks    map[string]*fork // by the called side's tag: its dialogs
+	expiry   *time.Timer      // of the session, RFC 4028
+	untried  []way            // further ways to the called party, while nobody there has answered
+	inv      *invite          // the INVITE that set the call up
+	re       *invite          // a later one, while it is under way
+	last     *invite          // the latest that was acknowledged
+	byeFrom  *leg             // who hung up first
+	former   *call            // that this one takes the place of (RFC 3891)
 	answered bool
 	outcome  string // a metric's label
 
@@ -102,7 +104,8 @@ func (g *Gate) offerCall(t *transport, tx *serverTx) {
 
 func newCall(g *Gate, t *transport, tx *serverTx) *call {
 	req := tx.req
-	c := &call{gate: g, id: randomToken(), callID: header(req, "call-id"), mail: newMailbox(), outcome: "failed"}
+	c := &call{gate: g, id: randomToken(), callID: header(req, "call-id"), mail: newMailbox(), outcome: "failed",
+		forks: map[string]*fork{}}
 	c.log = g.log.With("call", c.id, "trunk", t.side.trunk.Name)
 	c.dir = consent.Outbound
 	if t.side.party == consent.Remote {
@@ -186,6 +189,9 @@ func (c *call) survive() {
 
 // release gives back what others may use, at the call's end.
 func (c *call) release() {
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
 	if c.law.session != nil {
 		c.consent(consent.Event{Kind: consent.HangUp})
 	}

@@ -53,7 +53,14 @@ func (c *call) forward(from *leg, tx *serverTx, body []byte, reply func(*sip.Res
 func (c *call) transact(to *leg, build func(way) *sip.Request, on func(*sip.Response), failed func(error)) {
 	out, w := to.side.compose(to.way(), build)
 	if _, err := w.by.tx.send(out, w.to, func(res *sip.Response) {
-		c.mail.post(event{kind: evReply, run: func() { on(res) }})
+		c.mail.post(event{kind: evReply, run: func() {
+			if res != nil && to == c.b {
+				c.focus(tagOf(header(res, "to")))
+			} else if res != nil {
+				c.focus(tagOf(header(res, "from")))
+			}
+			on(res)
+		}})
 	}); err != nil {
 		failed(err)
 	}
@@ -96,6 +103,10 @@ func (c *call) onRequest(ev event) {
 		ev.leg.learn(ev.tx.req)
 	}
 	c.forward(ev.leg, ev.tx, ev.tx.req.Body(), func(res *sip.Response) {
+		if res != nil && res.IsSuccess() && ev.tx.req.Method == sip.UPDATE {
+			ev.leg.other().learn(res)
+			c.timeSession(res)
+		}
 		c.passBack(ev.leg, ev.tx, res, nil)
 		c.settleParties(ev.leg, another, res)
 		if ev.tx.req.Method == sip.REFER && res != nil && res.IsSuccess() {
@@ -134,6 +145,9 @@ func (c *call) onOfferInRequest(ev event, another bool) {
 			return
 		}
 		from.other().learn(res)
+		if ev.tx.req.Method == sip.UPDATE {
+			c.timeSession(res)
+		}
 		body := c.answerFrom(from.other(), res)
 		from.offer = nil
 		c.passBack(from, ev.tx, res, body)
@@ -209,6 +223,7 @@ func (c *call) offerReply(inv *invite, res *sip.Response) {
 	default:
 		inv.to.learn(res)
 		inv.from.learn(inv.tx.req)
+		c.timeSession(res)
 		back := c.back(inv, res)
 		if inv.offered {
 			inv.from.offer = nil

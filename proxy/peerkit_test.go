@@ -250,7 +250,7 @@ func newRawGate(t testing.TB, carrier, pbx proxy.Side, tune func(*proxy.Config))
 	}
 	g.Start()
 	t.Cleanup(func() {
-		ctx, cancel := contextFor(5 * time.Second)
+		ctx, cancel := contextFor(200 * time.Millisecond)
 		defer cancel()
 		if err := g.Shutdown(ctx); err != nil {
 			t.Error(err)
@@ -274,6 +274,8 @@ func sideOf(peers ...*peer) proxy.Side {
 }
 
 func (g *rawGate) carrier() netip.AddrPort { return g.Addr("main", consent.Remote) }
+
+func (g *rawGate) pbx() netip.AddrPort { return g.Addr("main", consent.Local) }
 
 // counted reads a counter.
 func (g *rawGate) counted(t testing.TB, name string, labels ...string) float64 {

@@ -145,21 +145,9 @@ func (c *call) onProvisional(ev event) {
 	c.restartTimerC()
 	c.meet(ev.res)
 	c.state = ringing
-	c.respond(c.a, c.inv.tx, c.back(c.inv, ev.res))
-}
-
-// meet takes what a response says of the called party: its tag and target. Each
-// fork is a dialog of its own; the latest one heard of is where requests go.
-func (c *call) meet(res *sip.Response) {
-	to := header(res, "to")
-	if tag := tagOf(to); tag != "" {
-		c.b.identity = to
-		c.gate.bind(c.b, tag)
-	}
-	c.b.learn(res)
-	if recorded := list(res, "record-route"); len(recorded) > 0 {
-		c.b.routes = reversed(recorded) // RFC 3261 section 12.1.2
-	}
+	back := c.back(c.inv, ev.res)
+	c.keepAnswer(ev.res)
+	c.respond(c.a, c.inv.tx, back)
 }
 
 func reversed(in []string) []string {
@@ -184,6 +172,8 @@ func (c *call) onAnswer(ev event) {
 	c.b.asserted = asserted(ev.res)
 	c.answered, c.outcome = true, "answered"
 	body := c.back(c.inv, ev.res)
+	c.win(ev.res)
+	c.timeSession(ev.res)
 	if c.asks() {
 		c.media.relay.Gate()
 	}

@@ -146,6 +146,13 @@ func (c *call) step(ev event) {
 		c.lateReply(ev.attempt, ev.res)
 		return
 	}
+	if ev.tx != nil && ev.leg != nil {
+		if c.lostFork(ev.leg, ev.tx.req) {
+			c.refuse(ev, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+			return
+		}
+		c.focus(c.farTag(ev.leg, ev.tx.req))
+	}
 	f := transitions[c.state][ev.kind]
 	if f == nil {
 		f = always[ev.kind]

@@ -59,6 +59,12 @@ const (
 	Bypass Action = "bypass" // nobody is asked, nothing is recorded
 )
 
+// When a party is asked.
+const (
+	Answered = "answer" // after the called party has answered
+	Ring     = "ring"   // the caller, before the called party is rung
+)
+
 // OnRefusal is what becomes of a call whose recording nobody agreed to.
 type OnRefusal string
 

@@ -33,6 +33,7 @@ type call struct {
 	re       *invite          // a later one, while it is under way
 	last     *invite          // the latest that was acknowledged
 	byeFrom  *leg             // who hung up first
+	ring     *ringFirst       // the caller is answered before the called party is rung; nil: it isn't
 	former   *call            // that this one takes the place of (RFC 3891)
 	answered bool
 	outcome  string // a metric's label
@@ -194,6 +195,10 @@ func (c *call) release() {
 	}
 	if c.law.session != nil {
 		c.consent(consent.Event{Kind: consent.HangUp})
+		if c.ring != nil && c.ring.grant.Hash() != (consent.Hash{}) { // nobody came: the grant ends here
+			c.ring.grant = consent.Grant{}
+			c.consent(consent.Event{Kind: consent.OpenFailed, Reason: "the call was not answered"})
+		}
 	}
 	if c.media.relay != nil {
 		c.media.relay.Close()

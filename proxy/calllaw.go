@@ -47,7 +47,9 @@ func (c *call) asks() bool {
 
 // talk runs when both dialogs stand: the parties are asked, or talk at once.
 func (c *call) talk() {
-	c.state = bridged
+	if c.ring == nil {
+		c.state = bridged
+	}
 	if c.policy == nil {
 		return
 	}
@@ -63,7 +65,9 @@ func (c *call) talk() {
 		}
 	}
 	if c.policy.Action == consent.Ask {
-		c.state = gated
+		if c.ring == nil {
+			c.state = gated
+		}
 		c.law.prompt = c.gate.cfg.Prompts.Consent(c.policy)
 		c.guardBound()
 	}
@@ -80,7 +84,7 @@ func (c *call) guardBound() {
 	c.law.round++
 	round := c.law.round
 	c.after(bound, func() {
-		if c.state != gated || c.law.round != round {
+		if c.state != gated && c.state != alone || c.law.round != round {
 			return
 		}
 		c.log.Error("asking took longer than the policy allows")
@@ -88,7 +92,7 @@ func (c *call) guardBound() {
 			c.consent(consent.Event{Kind: consent.PromptFailed, Party: p, Reason: "the asking took too long"})
 			c.consent(consent.Event{Kind: consent.Silence, Party: p})
 		}
-		if c.state == gated {
+		if c.state == gated || c.state == alone {
 			c.openGate()
 		}
 	})
@@ -200,6 +204,10 @@ func (c *call) doRecord(a consent.Act) {
 			c.confirm(*a.Record.Party)
 		}
 	case consent.Create:
+		if c.ring != nil && !c.answered {
+			c.ring.grant = a.Grant // there is nothing to record yet
+			return
+		}
 		c.law.outstanding++
 		c.law.scribe.create(a.Grant)
 	case consent.Tap:
@@ -217,8 +225,12 @@ func (c *call) doRecord(a consent.Act) {
 	}
 }
 
-// openGate lets the parties hear each other.
+// openGate lets the parties hear each other, or rings the one that isn't there.
 func (c *call) openGate() {
+	if c.state == alone {
+		c.ringOut()
+		return
+	}
 	if c.media.relay != nil {
 		c.media.relay.Bridge()
 	}

@@ -97,7 +97,7 @@ func (c *call) offerFrom(l *leg, m message) []byte {
 	if c.gate.cfg.Playable && c.policy != nil && c.policy.Action == consent.Ask {
 		change.Keep = keepPlayable
 	}
-	return s.Rewrite(change)
+	return c.ownOrigin(l.other(), s.Rewrite(change))
 }
 
 // answerFrom notes an answer to the other leg's offer, puts both into force and
@@ -113,7 +113,7 @@ func (c *call) answerFrom(l *leg, m message) []byte {
 	}
 	l.sdp = s
 	c.applyMedia()
-	return s.Rewrite(sdp.Change{RTP: c.address(far)})
+	return c.ownOrigin(far, s.Rewrite(sdp.Change{RTP: c.address(far)}))
 }
 
 // replyBody is the body of an INVITE's response for its sender: the answer if

@@ -93,6 +93,7 @@ type prompts struct{ audio *media.Audio }
 
 func (p prompts) Consent(*consent.Policy) *media.Audio { return p.audio }
 func (prompts) Notice(string) *media.Audio             { return nil }
+func (prompts) Ringing() *media.Audio                  { return square(200 * time.Millisecond) }
 func (prompts) Stopped(string) *media.Audio            { return nil }
 
 func square(d time.Duration) *media.Audio {

@@ -88,6 +88,9 @@ type Prompts interface {
 	Consent(policy *consent.Policy) *media.Audio
 	// Notice asks the party that waits to hold the line; nil plays silence.
 	Notice(language string) *media.Audio
+	// Ringing is what a caller hears while the called party's phone rings, where
+	// the gate has answered the caller itself; it is repeated.
+	Ringing() *media.Audio
 	// Stopped tells a party that its withdrawal took effect; nil plays nothing.
 	Stopped(language string) *media.Audio
 }

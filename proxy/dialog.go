@@ -51,7 +51,11 @@ func (c *call) forward(from *leg, tx *serverTx, body []byte, reply func(*sip.Res
 // transact makes a request for a leg's peer and sends it; on gets its responses
 // on the call's goroutine, nil if no final one came.
 func (c *call) transact(to *leg, build func(way) *sip.Request, on func(*sip.Response), failed func(error)) {
-	out, w := to.side.compose(to.way(), build)
+	out, w := to.side.compose(to.way(), func(w way) *sip.Request {
+		out := build(w)
+		c.exchangeTags(out, to)
+		return out
+	})
 	if _, err := w.by.tx.send(out, w.to, func(res *sip.Response) {
 		c.mail.post(event{kind: evReply, run: func() {
 			if res != nil && to == c.b {
@@ -75,8 +79,10 @@ func (c *call) passBack(from *leg, tx *serverTx, res *sip.Response, body []byte)
 	if body == nil {
 		body = res.Body()
 	}
-	c.respond(from, tx, relayResponse(res, hop{contact: tx.by.contact, vias: received(tx.req, tx.from),
-		recorded: headers(tx.req, "record-route"), body: body}))
+	out := relayResponse(res, hop{contact: tx.by.contact, vias: received(tx.req, tx.from),
+		recorded: headers(tx.req, "record-route"), body: body})
+	c.exchangeTags(out, from)
+	c.respond(from, tx, out)
 }
 
 // onRequest passes on whatever the gate has no business with, but for a key
@@ -256,7 +262,7 @@ func (c *call) onBye(ev event) {
 	if c.law.session != nil {
 		c.consent(consent.Event{Kind: consent.HangUp})
 	}
-	if c.byeFrom != nil && c.byeFrom != ev.leg || c.inv.cancelled {
+	if c.byeFrom != nil && c.byeFrom != ev.leg || c.inv.cancelled || c.ring != nil && !c.answered {
 		c.refuse(ev, sip.StatusOK, "OK") // both hung up at once
 		return
 	}
@@ -290,7 +296,11 @@ func (c *call) onEnd(event) { c.endBoth("SIP;cause=503;text=\"Shutting down\"") 
 
 // endBoth hangs up on both sides.
 func (c *call) endBoth(reason string) {
-	if c.state == ending || c.state == ended {
+	switch c.state {
+	case ending, ended:
+		return
+	case alone, calling:
+		c.hangUpAlone(reason)
 		return
 	}
 	if c.law.session != nil {
@@ -320,7 +330,7 @@ func (c *call) sendBye(l *leg, reason string, done func()) {
 	}
 	far := c.a.identity
 	if l == c.a {
-		far = c.b.identity
+		far = c.asKnown(c.b)
 	}
 	l.sent++
 	cseq := strconv.FormatUint(uint64(l.sent), 10) + " BYE"

@@ -59,7 +59,11 @@ func (c *call) farTag(from *leg, req *sip.Request) string {
 	if from == c.b {
 		return tagOf(header(req, "from"))
 	}
-	return tagOf(header(req, "to"))
+	tag := tagOf(header(req, "to"))
+	if c.ring != nil && tag == c.ring.tag {
+		return tagOf(c.b.identity)
+	}
+	return tag
 }
 
 // keepAnswer notes that the description in force came from that early dialog:

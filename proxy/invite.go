@@ -51,7 +51,11 @@ type given struct {
 // sendInvite makes an INVITE for its way and sends it; reply gets its responses
 // and must only post.
 func (c *call) sendInvite(inv *invite, w way, build func(way) *sip.Request, reply func(*sip.Response)) bool {
-	out, w := inv.to.side.compose(w, build)
+	out, w := inv.to.side.compose(w, func(w way) *sip.Request {
+		out := build(w)
+		c.exchangeTags(out, inv.to)
+		return out
+	})
 	client, err := w.by.tx.send(out, w.to, reply)
 	if err != nil {
 		c.log.Warn("passing on an INVITE", "error", err)
@@ -104,8 +108,10 @@ func (c *call) ackAnswer(inv *invite, res *sip.Response, ack *sip.Request) {
 	}
 	body := c.answerFrom(inv.from, ack)
 	out, w := l.side.compose(l.way(), func(w way) *sip.Request {
-		return relayRequest(ack, uri, hop{via: w.via(), contact: w.by.contact, routes: l.routes,
+		out := relayRequest(ack, uri, hop{via: w.via(), contact: w.by.contact, routes: l.routes,
 			maxHops: maxHops(ack), body: body})
+		c.exchangeTags(out, l)
+		return out
 	})
 	inv.tag = tagOf(header(res, "to"))
 	inv.ack, inv.ackTo, inv.unacked = out, w.by.endpoint.to(w.to), nil
@@ -179,7 +185,7 @@ func (c *call) onAck(ev event) {
 		c.last = inv
 		return
 	}
-	if c.state == answered {
+	if c.state == answered || c.state == alone {
 		c.talk()
 	}
 }

@@ -30,6 +30,7 @@ func canonical(name string) string {
 type message interface {
 	sip.Message
 	Headers() []sip.Header
+	ReplaceHeader(sip.Header) // the first of that name
 }
 
 // header returns the first header of that full lower-case name, "" if none.

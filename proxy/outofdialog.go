@@ -32,7 +32,7 @@ func (t *transport) answerOptions(tx *serverTx) {
 	t.answer(tx, sip.StatusOK, "OK",
 		sip.NewHeader("Contact", "<sip:"+t.contact+">"),
 		sip.NewHeader("Accept", "application/sdp"),
-		sip.NewHeader("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE, MESSAGE"))
+		sip.NewHeader("Allow", allowed))
 }
 
 // passOn sends a request to the other side's peer and its responses back.

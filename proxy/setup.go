@@ -22,6 +22,10 @@ func (c *call) start(tx *serverTx) {
 	c.anchor()
 	c.inv = &invite{from: c.a, to: c.b, tx: tx, offered: hasSDP(tx.req)}
 	c.b.sent = cseqOf(tx.req)
+	if c.ringsFirst(tx.req) {
+		c.startAlone(tx)
+		return
+	}
 	body := c.offerFrom(c.a, tx.req)
 	c.inv.build = func(w way) *sip.Request {
 		return relayRequest(tx.req, tx.req.Recipient, hop{via: w.via(), contact: w.by.contact,
@@ -55,7 +59,7 @@ func (c *call) attempt() bool {
 		c.restartTimerC()
 		if len(c.untried) > 0 {
 			c.inv.patience = c.after(c.b.side.trunk.patience(), func() {
-				if c.inv.attempt == n && c.state == setup && !c.inv.provisional {
+				if c.inv.attempt == n && (c.state == setup || c.state == calling) && !c.inv.provisional {
 					c.failOver("no answer", 0)
 				}
 			})
@@ -131,8 +135,11 @@ func (c *call) restartTimerC() {
 		c.inv.timerC.Stop()
 	}
 	c.inv.timerC = c.after(maxRinging, func() {
-		if c.state == setup || c.state == ringing {
+		switch c.state {
+		case setup, ringing:
 			c.giveUp(sip.StatusRequestTimeout, "Request Timeout", "")
+		case calling:
+			c.hangUpAlone("SIP;cause=408;text=\"Request Timeout\"")
 		}
 	})
 }
@@ -160,8 +167,10 @@ func reversed(in []string) []string {
 
 // back makes the response for who sent the INVITE from the one that came.
 func (c *call) back(inv *invite, res *sip.Response) *sip.Response {
-	return relayResponse(res, hop{contact: inv.tx.by.contact, vias: received(inv.tx.req, inv.tx.from),
+	out := relayResponse(res, hop{contact: inv.tx.by.contact, vias: received(inv.tx.req, inv.tx.from),
 		recorded: headers(inv.tx.req, "record-route"), body: c.replyBody(inv, res)})
+	c.exchangeTags(out, inv.from)
+	return out
 }
 
 // onAnswer: the called party is there. The caller gets the 2xx at once, so

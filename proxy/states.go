@@ -12,6 +12,8 @@ type callState uint8
 const (
 	setup    callState = iota // INVITE sent on, nothing heard
 	ringing                   // a provisional response was passed back
+	alone                     // we answered the caller ourselves, to ask before the called party is rung
+	calling                   // and the called party is being rung
 	answered                  // 2xx passed back, its ACK not seen
 	gated                     // a party is being asked; the parties don't hear each other
 	bridged                   // they do
@@ -21,7 +23,7 @@ const (
 )
 
 func (s callState) String() string {
-	return [...]string{"setup", "ringing", "answered", "gate", "bridged", "ending", "ended"}[s]
+	return [...]string{"setup", "ringing", "alone", "calling", "answered", "gate", "bridged", "ending", "ended"}[s]
 }
 
 // eventKind is what happened to a call.
@@ -110,6 +112,25 @@ var transitions = [callStates]map[eventKind]transition{
 		evBye:         (*call).onEarlyBye,
 		evRequest:     (*call).onRequest, // PRACK, UPDATE, INFO in an early dialog
 		evEnd:         (*call).onEndEarly,
+	},
+	alone: {
+		evCancel:  ignored, // it crossed the 200
+		evAck:     (*call).onAck,
+		evBye:     (*call).onByeAlone,
+		evOffer:   (*call).onOfferAlone,
+		evRequest: (*call).onRequestAlone,
+		evEnd:     (*call).onEndAlone,
+	},
+	calling: {
+		evProvisional: (*call).onRinging,
+		evAnswer:      (*call).onConnect,
+		evRefusal:     (*call).onUnanswered,
+		evCancel:      ignored,
+		evAck:         (*call).onAck,
+		evBye:         (*call).onByeAlone,
+		evOffer:       (*call).onOfferAlone,
+		evRequest:     (*call).onRequestAlone,
+		evEnd:         (*call).onEndAlone,
 	},
 	answered: established,
 	gated:    established,

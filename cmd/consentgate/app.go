@@ -89,11 +89,12 @@ type prompts struct {
 	*prompt.Library
 	byPolicy map[string]*media.Audio
 	notices  map[string][2]*media.Audio
+	ringing  *media.Audio
 }
 
 func (a *App) loadPrompts(ctx context.Context) prompts {
 	p := prompts{&prompt.Library{TTS: a.cfg.TTS, CacheDir: filepath.Join(a.cfg.DataDir, "prompts")},
-		map[string]*media.Audio{}, map[string][2]*media.Audio{}}
+		map[string]*media.Audio{}, map[string][2]*media.Audio{}, prompt.Ringing()}
 	for _, pol := range a.cfg.Policies {
 		if pol.Action != consent.Ask {
 			continue
@@ -113,6 +114,8 @@ func (a *App) loadPrompts(ctx context.Context) prompts {
 func (p prompts) Consent(pol *consent.Policy) *media.Audio { return p.byPolicy[pol.Name] }
 
 func (p prompts) Notice(language string) *media.Audio { return p.notices[language][0] }
+
+func (p prompts) Ringing() *media.Audio { return p.ringing }
 
 func (p prompts) Stopped(language string) *media.Audio { return p.notices[language][1] }
 

@@ -70,7 +70,7 @@ func (p *parser) policy(n *yaml.Node, path string) *consent.Policy {
 		"action":        oneOf(p.reader, &pol.Action, consent.Ask, consent.Bypass),
 		"purpose":       p.text(&purpose),
 		"parties":       func(n *yaml.Node, path string) { p.parties(n, path, &pol) },
-		"when":          parsed(p.reader, &pol.When, whenAsked),
+		"when":          oneOf(p.reader, &pol.When, consent.Answered, consent.Ring),
 		"language":      parsed(p.reader, &pol.Language, language),
 		"prompt":        p.text(&pol.Prompt),
 		"accept":        parsed(p.reader, &pol.Accept, parseKey),
@@ -111,6 +111,9 @@ func (p *parser) checkAsk(pol *consent.Policy, purpose string, n *yaml.Node, pat
 	}
 	if pol.Accept == pol.Decline {
 		p.errorf(where.at("decline", n), path+".decline", "%q is the accept key, too", string(rune(pol.Decline)))
+	}
+	if pol.When == consent.Ring && len(pol.Parties) > 1 {
+		p.errorf(where.at("when", n), path+".when", "\"ring\": the caller alone can be asked before the other party is rung; name one of parties, or \"answer\"")
 	}
 	p.checkSequences(pol, n, path, where)
 	if p.problems.Sound() { // else the prompt's words aren't known
@@ -183,16 +186,6 @@ func (p *parser) parties(n *yaml.Node, path string, pol *consent.Policy) {
 	if len(pol.Parties) == 0 {
 		p.errorf(n, path, "is empty: somebody must say yes; allowed: remote, local")
 	}
-}
-
-func whenAsked(v string) (string, error) {
-	switch v {
-	case "answer":
-		return v, nil
-	case "ring":
-		return "", errors.New("ring isn't available in this version; allowed: answer")
-	}
-	return "", errors.New("allowed: answer, ring")
 }
 
 func language(v string) (string, error) {

@@ -34,6 +34,7 @@ func (f *Failure) Unwrap() error { return f.Err }
 type player struct {
 	settings Settings
 	direct   bool // media may go round the gate
+	answers  bool // the gate answers the caller itself
 	actors   map[string]*actor
 	gate     Gate
 	evidence *Evidence

@@ -38,6 +38,11 @@ func (p *player) mayGoDirectly([]string) error {
 	return nil
 }
 
+func (p *player) answersTheCaller([]string) error {
+	p.answers = true
+	return nil
+}
+
 func (p *player) disk(w []string) error { return p.gate.FillDisk(w[0] == "full") }
 
 func (p *player) sayRequest(w []string) error {

@@ -1,0 +1,319 @@
+package proxy
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// registering is a REGISTER on its way (RFC 3261 section 10).
+type registering struct {
+	table   *registrations
+	base    Binding  // what all Contacts of this REGISTER have in common
+	ours    []string // host:port by which the far side knows us
+	now     time.Time
+	expires time.Duration // the request's Expires
+	asked   []asked
+	all     bool // Contact: *
+	beyond  func()
+}
+
+// asked is one Contact that is to be registered.
+type asked struct {
+	contact string // URI, as the registrant wrote it
+	alias   alias
+	expires time.Duration
+	listed  bool // the 2xx names it
+}
+
+// passRegister passes a REGISTER on with our address in place of each Contact's,
+// and its responses back with the registrants' own.
+func (t *transport) passRegister(tx *serverTx, w way) {
+	req, registrar := tx.req, t.side.gate.registrar
+	r := &registering{table: registrar.of(t.side), ours: t.side.other.addresses(), now: time.Now(),
+		expires: seconds(header(req, "expires"), defaultExpires), beyond: registrar.beyond.Inc,
+		base: Binding{Trunk: t.side.trunk.Name, Party: t.side.party, AOR: recordOf(header(req, "to")),
+			Source: Place{Transport: t.transport, Addr: tx.from}, Path: list(req, "path")}}
+	// A Path behind us leads nowhere from the far side: like a Record-Route it
+	// stays on its side, and we are the registrar's next hop.
+	paths := headers(req, "path")
+	t.passOn(tx, onward{way: w, uri: req.Recipient, routes: t.routesOn(req), without: "path",
+		asking: r.asking, telling: eachContact(r.tell),
+		heard: func(res, back *sip.Response) {
+			if res == nil || !res.IsSuccess() {
+				return
+			}
+			r.learn(res)
+			for _, p := range paths { // RFC 3327 section 5.3
+				back.AppendHeader(p)
+			}
+		}})
+}
+
+// addresses are the host:port by which a side's peers may know us.
+func (s *side) addresses() (out []string) {
+	for _, t := range s.endpoints {
+		out = append(out, t.hostport, t.local.String())
+	}
+	return out
+}
+
+// recordOf is an address of record without what may differ between two
+// REGISTERs of it (RFC 3261 section 10.3 item 5).
+func recordOf(to string) string {
+	u := splitURI(parseNameAddr(to).uri)
+	return strings.ToLower(u.scheme) + ":" + u.user + "@" + strings.ToLower(u.hostport)
+}
+
+// seconds reads an Expires value; what can't be read is as if it weren't there.
+func seconds(v string, otherwise time.Duration) time.Duration {
+	n, err := strconv.ParseUint(strings.TrimSpace(v), 10, 32)
+	if err != nil {
+		return otherwise
+	}
+	return min(time.Duration(n)*time.Second, maxExpires)
+}
+
+// eachContact changes every entry of a Contact header's value.
+func eachContact(change func(string) string) func(string) string {
+	return func(v string) string {
+		all := splitList(v)
+		for i, entry := range all {
+			all[i] = change(entry)
+		}
+		return strings.Join(all, ", ")
+	}
+}
+
+// asking makes the Contacts for the registrar with our address. It may be called
+// again with another.
+func (r *registering) asking(contact string) func(string) string {
+	r.asked, r.all = nil, false
+	return eachContact(func(entry string) string { return r.ask(entry, contact) })
+}
+
+// ask is a Contact as the registrar gets it.
+func (r *registering) ask(entry, contact string) string {
+	na := parseNameAddr(entry)
+	u := splitURI(na.uri)
+	switch {
+	case strings.TrimSpace(entry) == "*":
+		r.all = r.expires == 0
+		return entry
+	case u.hostport == "": // tel and the like: not reached through us
+		return entry
+	}
+	b := r.base
+	b.Contact = na.uri
+	a, ok := r.table.reserve(b, r.now)
+	if !ok {
+		r.beyond()
+		a = aliasIn(u)
+	}
+	r.asked = append(r.asked, asked{contact: na.uri, alias: a, expires: seconds(param(na.params, "expires"), r.expires)})
+	return a.contact(entry, contact)
+}
+
+// contact is a Contact's value with the alias for a user, at our address.
+func (a alias) contact(entry, ours string) string {
+	na := parseNameAddr(entry)
+	u := splitURI(na.uri)
+	params := uriParams(u)
+	if a.Token != "" {
+		params += ";" + tokenParam + "=" + a.Token
+	}
+	return ourContact(na.display+"<"+joinURI(u.scheme, a.User, u.hostport, params)+">"+na.params, ours)
+}
+
+func joinURI(scheme, user, hostport, rest string) string {
+	if user != "" {
+		user += "@"
+	}
+	return scheme + ":" + user + hostport + rest
+}
+
+// aliasIn is the alias that a URI at our address names.
+func aliasIn(u uriParts) alias {
+	if isBulk(u) {
+		return alias{Bulk: true, Token: param(uriParams(u), tokenParam)}
+	}
+	return alias{User: u.user}
+}
+
+// tell is a Contact of a response as the registrant gets it: its own, and that of
+// others that are registered through us, exactly as they were written. Whose
+// else it may be passes as it is.
+func (r *registering) tell(entry string) string {
+	na := parseNameAddr(entry)
+	if b, _ := r.whose(na.uri); b != "" {
+		return na.display + "<" + b + ">" + na.params
+	}
+	return entry
+}
+
+// whose returns the Contact that a URI stands for, "" if it isn't one of ours,
+// and its place in what was asked, -1 if it wasn't.
+func (r *registering) whose(uri string) (string, int) {
+	u := splitURI(uri)
+	if !isOneOf(u, r.ours) {
+		return "", -1
+	}
+	a := aliasIn(u)
+	for i, c := range r.asked {
+		if c.alias == a && (&Binding{Contact: c.contact}).matches(uriParams(u)) {
+			return c.contact, i
+		}
+	}
+	b, _ := r.table.named(a, uri, r.base.AOR)
+	return b.Contact, -1
+}
+
+// isOneOf tells whether a URI is at one of those host:port.
+func isOneOf(u uriParts, ours []string) bool {
+	return u.hostport != "" && slices.ContainsFunc(ours, func(o string) bool { return withPort(o) == withPort(u.hostport) })
+}
+
+// withPort gives a host the port that it has where none is said.
+func withPort(hostport string) string {
+	if !hasPort(hostport) {
+		hostport += ":5060"
+	}
+	return strings.ToLower(hostport)
+}
+
+// learn takes what the registrar has from its 2xx. It should name all bindings of
+// the address of record; many name only the one that was asked for, or none, so
+// what isn't named stays until it expires.
+func (r *registering) learn(res *sip.Response) {
+	if r.all {
+		r.table.remove(r.base.AOR, "")
+	}
+	granted := header(res, "expires")
+	for _, entry := range list(res, "contact") {
+		na := parseNameAddr(entry)
+		contact, i := r.whose(na.uri)
+		if contact == "" {
+			continue
+		}
+		otherwise := r.expires
+		if i >= 0 {
+			r.asked[i].listed, otherwise = true, r.asked[i].expires
+		}
+		r.note(contact, aliasIn(splitURI(na.uri)), i >= 0, seconds(param(na.params, "expires"), seconds(granted, otherwise)))
+	}
+	for _, c := range r.asked {
+		switch {
+		case c.listed:
+		case c.expires == 0:
+			r.note(c.contact, c.alias, true, 0)
+		default:
+			r.note(c.contact, c.alias, true, seconds(granted, c.expires))
+		}
+	}
+}
+
+// note takes one binding; here tells that this REGISTER was for it.
+func (r *registering) note(contact string, a alias, here bool, expires time.Duration) {
+	if expires == 0 {
+		r.table.remove(r.base.AOR, contact)
+		return
+	}
+	b := r.base
+	if !here { // another's: where that one is, it said itself
+		known, _ := r.table.named(a, contact, r.base.AOR)
+		b.Source, b.Path = known.Source, known.Path
+	}
+	b.Contact, b.Alias, b.Expires = contact, a, r.now.Add(expires)
+	r.table.confirm(b)
+}
+
+// resolve gives a request to one who registered through us the Request-URI that
+// was registered, and the route there; it returns the way, or the zero way if it
+// isn't for one of them. Called on the reader's goroutine, before anybody else
+// has the request.
+func (t *transport) resolve(req *sip.Request) way {
+	u := splitURI(req.Recipient.String())
+	if req.Method == sip.REGISTER || isOurPing(req) || !isOneOf(u, t.side.addresses()) {
+		return way{}
+	}
+	far := t.side.other
+	b, ok := t.side.gate.registrar.of(far).called(u)
+	if !ok {
+		return way{}
+	}
+	uri, err := uriOf(b.target(u))
+	if err != nil {
+		return way{}
+	}
+	req.Recipient = uri
+	if len(b.Path) > 0 {
+		routes := t.routesOn(req)
+		for _, h := range headers(req, "route") {
+			req.RemoveHeader(h.Name())
+		}
+		for _, p := range slices.Concat(b.Path, routes) {
+			req.AppendHeader(sip.NewHeader("Route", p))
+		}
+	}
+	return b.way(far)
+}
+
+// target is the registrant's URI for a request to u, with those parameters of u
+// that the Contact didn't have.
+func (b *Binding) target(u uriParts) string {
+	own := splitURI(b.Contact)
+	user, params := own.user, uriParams(own)
+	if b.Alias.Bulk { // RFC 6140 section 7.1.1
+		user, params = u.user, ""
+		for _, p := range strings.Split(uriParams(own), ";") {
+			if k, _, _ := strings.Cut(p, "="); k != "" && !strings.EqualFold(k, "bnc") {
+				params += ";" + p
+			}
+		}
+	}
+	for _, p := range strings.Split(uriParams(u), ";") {
+		k, _, _ := strings.Cut(p, "=")
+		k = strings.ToLower(k)
+		switch {
+		case k == "", k == "transport", k == "maddr", k == "ttl": // of our address, not of the registrant's
+		case b.Alias.Bulk && (k == "bnc" || k == tokenParam), hasParam(params, k):
+		default:
+			params += ";" + p
+		}
+	}
+	return joinURI(own.scheme, user, own.hostport, params)
+}
+
+// way is how a registrant is reached: by its first Path or its Contact where that
+// is an address of a peer, else where its REGISTER came from. The zero way if we
+// don't listen there any more.
+func (b *Binding) way(s *side) way {
+	by := s.endpoint(b.Source)
+	if by == nil {
+		return way{}
+	}
+	l := &leg{side: s, socket: by, source: b.Source, target: b.Contact, routes: b.Path}
+	if w := l.way(); s.accepts(w.to.Addr.Addr()) {
+		return w
+	}
+	return way{by, b.Source}
+}
+
+// ways are those that a request may go: to the registrant that it is for, then to
+// the side's peers. A PBX may have others that answer for one that is down.
+func (s *serverTx) ways(far *side) []way {
+	peers := far.routes()
+	if s.to.by == nil {
+		return peers
+	}
+	ways := []way{s.to}
+	for _, w := range peers {
+		if w.to.Addr != s.to.to.Addr {
+			ways = append(ways, w)
+		}
+	}
+	return ways
+}

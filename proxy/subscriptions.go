@@ -20,7 +20,8 @@ const (
 	referExpires = 3 * time.Minute
 )
 
-// subscriptions are the dialogs that SUBSCRIBE and REFER make outside of calls
+// subscriptions are the dialogs that SUBSCRIBE and REFER make outside of calls,
+// or that outlive them
 // (RFC 6665), found by the subscriber's side, Call-ID and tag: a NOTIFY may come
 // before the 2xx that names the notifier's.
 type subscriptions struct {
@@ -71,17 +72,10 @@ func (t *transport) subscribe(tx *serverTx, o onward) func(res, back *sip.Respon
 		notifiers:  map[string]*leg{}}
 	sub.subscriber.learn(req)
 	sub.extend(lifetime)
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	if all.byKey[sub.key] == nil && len(all.byKey) >= maxSubscriptions {
-		t.side.gate.metrics.rejected.WithLabelValues("subscriptions").Inc()
+	if !t.side.gate.keep(sub) {
 		return nil
 	}
-	all.byKey[sub.key] = sub
-	asked := referExpires
-	if req.Method == sip.SUBSCRIBE {
-		asked = seconds(header(req, "expires"), defaultExpires)
-	}
+	asked := askedOf(req)
 	return func(res, _ *sip.Response) {
 		all.mu.Lock()
 		defer all.mu.Unlock()
@@ -101,6 +95,42 @@ func (t *transport) subscribe(tx *serverTx, o onward) func(res, back *sip.Respon
 			sub.extend(seconds(header(res, "expires"), asked))
 		}
 	}
+}
+
+// askedOf is for how long a request wants a subscription.
+func askedOf(req *sip.Request) time.Duration {
+	if req.Method == sip.REFER {
+		return referExpires
+	}
+	return seconds(header(req, "expires"), defaultExpires)
+}
+
+// keep enters a subscription; false if there are too many.
+func (g *Gate) keep(sub *subscription) bool {
+	all := g.subscriptions
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.byKey[sub.key] == nil && len(all.byKey) >= maxSubscriptions {
+		g.metrics.rejected.WithLabelValues("subscriptions").Inc()
+		return false
+	}
+	all.byKey[sub.key] = sub
+	return true
+}
+
+// subscribed notes a subscription that was made within a call: it may outlive
+// the call, and is found here when that is gone (RFC 5057 section 4).
+func (c *call) subscribed(from *leg, req *sip.Request, res *sip.Response) {
+	if res == nil || !res.IsSuccess() || req.Method != sip.SUBSCRIBE && req.Method != sip.REFER {
+		return
+	}
+	end := func(l *leg) *leg {
+		return &leg{side: l.side, socket: l.socket, source: l.source, target: l.target, routes: l.routes}
+	}
+	sub := &subscription{key: dialogKey{from.side, c.callID, tagOf(header(req, "from"))}, subscriber: end(from),
+		notifiers: map[string]*leg{tagOf(header(req, "to")): end(from.other())}}
+	sub.extend(seconds(header(res, "expires"), askedOf(req)))
+	c.gate.keep(sub)
 }
 
 // notifier returns the notifier of that tag, a new one if need be; nil if there
@@ -140,7 +170,7 @@ func (t *transport) inSubscription(tx *serverTx) bool {
 		return false
 	}
 	o.uri = uri
-	asked := seconds(header(tx.req, "expires"), defaultExpires)
+	asked := askedOf(tx.req)
 	o.heard = func(res, _ *sip.Response) {
 		all.mu.Lock()
 		defer all.mu.Unlock()

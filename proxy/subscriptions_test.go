@@ -126,3 +126,34 @@ func TestRequestsOutsideDialogsPassBothWays(t *testing.T) {
 		}
 	}
 }
+
+// TestATransfersNewsComeAfterTheCall: who transfers hangs up at once and still hears
+// how it went (RFC 5589 section 6, RFC 5057).
+func TestATransfersNewsComeAfterTheCall(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil)
+	r.registrar.send(request("INVITE", "sip:100@pbx.example", "Contact: <sip:c@"+r.registrar.addr()+">"))
+	invite := r.pbx.recv("INVITE ")
+	r.pbx.reply(invite, "200 OK", "Contact: <sip:100@"+r.pbx.addr()+";p=1>")
+	ok := r.registrar.recv("SIP/2.0 200")
+	_, caller, _ := strings.Cut(field(ok, "From"), ";tag=")
+	_, called, _ := strings.Cut(field(ok, "To"), ";tag=")
+	id := field(ok, "Call-ID")
+	r.registrar.send(within("ACK", "sip:100@"+r.carrierAddr(), id, caller, called, 1))
+	r.pbx.recv("ACK ")
+	r.pbx.send(within("REFER", "sip:c@"+r.pbx.gate.String(), id, called, caller, 1, "Contact: <sip:100@"+r.pbx.addr()+";p=1>", "Refer-To: <sip:x@y>"))
+	r.registrar.reply(r.registrar.recv("REFER sip:c@"+r.registrar.addr()), "202 Accepted", "Contact: <sip:c@"+r.registrar.addr()+">")
+	r.pbx.recv("SIP/2.0 202")
+	r.pbx.send(within("BYE", "sip:c@"+r.pbx.gate.String(), id, called, caller, 2))
+	r.registrar.reply(r.registrar.recv("BYE "), "200 OK")
+	r.pbx.recv("SIP/2.0 200")
+	eventually(t, "the call is over", func() bool { return r.gauge("consentgate_calls_active") == 0 })
+	r.registrar.send(within("NOTIFY", "sip:100@"+r.carrierAddr(), id, caller, called, 2, "Event: refer", "Subscription-State: terminated;reason=noresource",
+		"Contact: <sip:c@"+r.registrar.addr()+">", "Content-Type: message/sipfrag", "", "SIP/2.0 200 OK"))
+	news := r.pbx.recv("NOTIFY sip:100@" + r.pbx.addr() + ";p=1 SIP/2.0")
+	if !strings.HasSuffix(news, "\r\n\r\nSIP/2.0 200 OK") {
+		t.Errorf("came\n%s", news)
+	}
+	r.pbx.reply(news, "200 OK")
+	r.registrar.recv("SIP/2.0 200")
+}

@@ -17,16 +17,18 @@ type registering struct {
 	now     time.Time
 	expires time.Duration // the request's Expires
 	asked   []asked
-	all     bool // Contact: *
+	all     bool            // Contact: *
+	beside  map[origin]bool // where this REGISTER's Contacts are
 	beyond  func()
 }
 
 // asked is one Contact that is to be registered.
 type asked struct {
-	contact string // URI, as the registrant wrote it
-	alias   alias
-	expires time.Duration
-	listed  bool // the 2xx names it
+	contact  string // URI, as the registrant wrote it
+	alias    alias
+	instance string
+	expires  time.Duration
+	listed   bool // the 2xx names it
 }
 
 // passRegister passes a REGISTER on with our address in place of each Contact's,
@@ -36,7 +38,7 @@ func (t *transport) passRegister(tx *serverTx, w way) {
 	r := &registering{table: registrar.of(t.side), ours: t.side.other.addresses(), now: time.Now(),
 		expires: seconds(header(req, "expires"), defaultExpires), beyond: registrar.beyond.Inc,
 		base: Binding{Trunk: t.side.trunk.Name, Party: t.side.party, AOR: recordOf(header(req, "to")),
-			Source: Place{Transport: t.transport, Addr: tx.from}, Path: list(req, "path")}}
+			Source: Place{Transport: t.transport, Addr: tx.from}, Path: list(req, "path"), Series: header(req, "call-id")}, beside: origins(list(req, "contact"))}
 	// A Path behind us leads nowhere from the far side: like a Record-Route it
 	// stays on its side, and we are the registrar's next hop.
 	paths := headers(req, "path")
@@ -51,6 +53,15 @@ func (t *transport) passRegister(tx *serverTx, w way) {
 				back.AppendHeader(p)
 			}
 		}})
+}
+
+// origins are where Contacts are.
+func origins(contacts []string) map[origin]bool {
+	out := map[origin]bool{}
+	for _, entry := range contacts {
+		out[originOf(parseNameAddr(entry).uri)] = true
+	}
+	return out
 }
 
 // addresses are the host:port by which a side's peers may know us.
@@ -107,13 +118,13 @@ func (r *registering) ask(entry, contact string) string {
 		return entry
 	}
 	b := r.base
-	b.Contact = na.uri
-	a, ok := r.table.reserve(b, r.now)
+	b.Contact, b.Instance = na.uri, instanceOf(na.params)
+	a, ok := r.table.reserve(b, r.now, r.beside)
 	if !ok {
 		r.beyond()
 		a = aliasIn(u)
 	}
-	r.asked = append(r.asked, asked{contact: na.uri, alias: a, expires: seconds(param(na.params, "expires"), r.expires)})
+	r.asked = append(r.asked, asked{contact: na.uri, alias: a, instance: b.Instance, expires: seconds(param(na.params, "expires"), r.expires)})
 	return a.contact(entry, contact)
 }
 
@@ -195,37 +206,56 @@ func (r *registering) learn(res *sip.Response) {
 	for _, entry := range list(res, "contact") {
 		na := parseNameAddr(entry)
 		contact, i := r.whose(na.uri)
-		if contact == "" {
-			continue
+		switch {
+		case i >= 0:
+			r.asked[i].listed = true
+			r.note(r.asked[i], seconds(param(na.params, "expires"), seconds(granted, r.asked[i].expires)))
+		case contact != "":
+			r.noteOther(contact, aliasIn(splitURI(na.uri)), seconds(param(na.params, "expires"), seconds(granted, r.expires)))
 		}
-		otherwise := r.expires
-		if i >= 0 {
-			r.asked[i].listed, otherwise = true, r.asked[i].expires
-		}
-		r.note(contact, aliasIn(splitURI(na.uri)), i >= 0, seconds(param(na.params, "expires"), seconds(granted, otherwise)))
 	}
 	for _, c := range r.asked {
 		switch {
 		case c.listed:
 		case c.expires == 0:
-			r.note(c.contact, c.alias, true, 0)
+			r.note(c, 0)
 		default:
-			r.note(c.contact, c.alias, true, seconds(granted, c.expires))
+			r.note(c, seconds(granted, c.expires))
 		}
 	}
 }
 
-// note takes one binding; here tells that this REGISTER was for it.
-func (r *registering) note(contact string, a alias, here bool, expires time.Duration) {
+// note takes what became of a Contact of this REGISTER.
+func (r *registering) note(c asked, expires time.Duration) {
+	b := r.base
+	b.Contact, b.Alias, b.Instance = c.contact, c.alias, c.instance
+	r.until(b, expires)
+}
+
+// noteOther takes what the registrar says of another's Contact. Where that one
+// is it said itself; for this address of record perhaps before we were here.
+func (r *registering) noteOther(contact string, a alias, expires time.Duration) {
+	if b, ok := r.table.named(a, contact, r.base.AOR); ok {
+		b.AOR = r.base.AOR
+		r.until(b, expires)
+	}
+}
+
+func (r *registering) until(b Binding, expires time.Duration) {
 	if expires == 0 {
-		r.table.remove(r.base.AOR, contact)
+		r.table.remove(b.AOR, b.Contact)
 		return
 	}
-	b := r.base
-	if !here { // another's: where that one is, it said itself
-		known, _ := r.table.named(a, contact, r.base.AOR)
-		b.Source, b.Path = known.Source, known.Path
-	}
-	b.Contact, b.Alias, b.Expires = contact, a, r.now.Add(expires)
+	b.Expires = r.now.Add(expires)
 	r.table.confirm(b)
+}
+
+// instanceOf names a user agent and its flow, "" if it has no name (RFC 5626
+// section 4.2).
+func instanceOf(params string) string {
+	name := param(params, "+sip.instance")
+	if name == "" {
+		return ""
+	}
+	return name + ";" + param(params, "reg-id")
 }

@@ -1,12 +1,14 @@
 package proxy_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -130,6 +132,7 @@ func unique() string {
 // and Content-Length are added.
 func (p *wire) send(lines string) {
 	p.t.Helper()
+	lines = strings.ReplaceAll(lines, "{me}", p.addr())
 	first, rest, _ := strings.Cut(strings.TrimSpace(lines), "\n")
 	if !strings.HasPrefix(first, "SIP/2.0") {
 		rest = fmt.Sprintf("Via: SIP/2.0/UDP %s;branch=z9hG4bK%s\nMax-Forwards: 70\n", p.addr(), unique()) + rest
@@ -207,10 +210,11 @@ func (p *wire) reply(req, status string, more ...string) {
 	p.send(lines + strings.Join(more, "\n"))
 }
 
-// register is a REGISTER's text. contact lines are whole headers.
+// register is a REGISTER's text, in the sender's series of them. contacts are
+// whole headers.
 func register(user string, cseq int, contacts ...string) string {
 	return fmt.Sprintf("REGISTER sip:carrier.example SIP/2.0\nFrom: <sip:%[1]s@carrier.example>;tag=r\nTo: <sip:%[1]s@carrier.example>\n"+
-		"Call-ID: reg-%[1]s\nCSeq: %[2]d REGISTER\n%[3]s\n", user, cseq, strings.Join(contacts, "\n"))
+		"Call-ID: reg-%[1]s-{me}\nCSeq: %[2]d REGISTER\n%[3]s\n", user, cseq, strings.Join(contacts, "\n"))
 }
 
 // registers registers a user with one Contact that the registrar keeps as it
@@ -279,6 +283,11 @@ func (k *keeps) Load(context.Context) (out [][]byte, err error) {
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+func (k *keeps) has(text string) bool {
+	values, err := k.Load(context.Background())
+	return err == nil && slices.ContainsFunc(values, func(v []byte) bool { return bytes.Contains(v, []byte(text)) })
 }
 
 func (k *keeps) state() (kept, asked int) {

@@ -38,6 +38,12 @@ type Binding struct {
 	Path    []string      `json:"path,omitempty"` // of the registrant's side (RFC 3327)
 	Expires time.Time     `json:"expires"`
 
+	// Series and Instance tell who registers: the Call-ID of a user agent's
+	// REGISTERs (RFC 3261 section 10.2), and its name with that of the flow where
+	// it has one (RFC 5626 section 4.1).
+	Series   string `json:"series"`
+	Instance string `json:"instance,omitempty"`
+
 	confirmed bool // the registrar said so; before that the alias is only reserved
 }
 
@@ -107,10 +113,16 @@ func uriParams(u uriParts) string {
 }
 
 // reserve gives a Contact that is to be registered its alias. False: the table
-// is full and the Contact passes without one.
-func (r *registrations) reserve(b Binding, now time.Time) (alias, bool) {
+// is full and the Contact passes without one. beside are the other Contacts of
+// the same REGISTER.
+func (r *registrations) reserve(b Binding, now time.Time, beside map[origin]bool) (alias, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	at := originOf(b.Contact)
+	plain := at.alias()
+	if holder := r.byAlias[plain]; r.byOrigin[at] == nil && holder != nil && !beside[holder.origin] && holder.isOf(&b) {
+		return plain, true // it moved, and takes its alias along when that is confirmed
+	}
 	b.Expires = now.Add(reserved)
 	if s := r.hold(b); s != nil {
 		return s.alias, true
@@ -145,6 +157,25 @@ func (r *registrations) newSpot(a alias, at origin) *spot {
 	return s
 }
 
+// alias is a registrant's own, without a mark.
+func (o origin) alias() alias {
+	if o.user == bulkUser {
+		return alias{Bulk: true}
+	}
+	return alias{User: o.user}
+}
+
+// isOf tells whether a spot is of nobody but the user agent that registers b: the
+// same series, or the same instance, for the same address of record.
+func (s *spot) isOf(b *Binding) bool {
+	for _, own := range s.bindings {
+		if own.AOR != b.AOR || own.Series != b.Series && (b.Instance == "" || own.Instance != b.Instance) {
+			return false
+		}
+	}
+	return true
+}
+
 // newAlias is the registrant's own user part, unless another registrant has it:
 // then it gets a mark behind it. A URI parameter wouldn't do, for one that only
 // one of two URIs has doesn't make them different (RFC 3261 section 19.1.4), and
@@ -153,10 +184,7 @@ func (r *registrations) newSpot(a alias, at origin) *spot {
 func (r *registrations) newAlias(at origin) alias {
 	digest := sha256.Sum256([]byte(at.user + "\x00" + at.at))
 	text := strings.ToLower(base32.StdEncoding.EncodeToString(digest[:]))
-	a := alias{User: at.user}
-	if at.user == bulkUser {
-		a = alias{Bulk: true}
-	}
+	a := at.alias()
 	for n := 8; r.byAlias[a] != nil; n++ {
 		mark := text[:min(n, len(text))]
 		if n > len(text) { // somebody took them all on purpose
@@ -182,9 +210,15 @@ func (r *registrations) confirm(b Binding) {
 }
 
 // adopt confirms a binding under the alias that it has; nil if the table is full
-// or another has the alias. The lock is held.
+// or another has the alias. A user agent that moved has it no more where it was.
+// The lock is held.
 func (r *registrations) adopt(b Binding) *spot {
 	at := originOf(b.Contact)
+	if holder := r.byAlias[b.Alias]; r.byOrigin[at] == nil && holder != nil && holder.isOf(&b) {
+		for k := range holder.bindings {
+			r.drop(holder, k)
+		}
+	}
 	if r.byOrigin[at] == nil && r.byAlias[b.Alias] == nil && r.count < maxBindings {
 		r.newSpot(b.Alias, at)
 	}

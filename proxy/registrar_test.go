@@ -13,8 +13,8 @@ import (
 func table() *registrations { return newRegistrations(func(Binding) {}) }
 
 func (r *registrations) take(aor, contact string, now time.Time, expires time.Duration) alias {
-	b := Binding{AOR: aor, Contact: contact}
-	a, ok := r.reserve(b, now)
+	b := Binding{AOR: aor, Contact: contact, Series: contact}
+	a, ok := r.reserve(b, now, nil)
 	if !ok {
 		return alias{}
 	}
@@ -33,7 +33,7 @@ func TestBindingsExpire(t *testing.T) {
 	r, now := table(), time.Now()
 	r.take("a", "sip:1@h:1", now, time.Minute)
 	r.take("a", "sip:2@h:1", now, time.Hour)
-	r.reserve(Binding{AOR: "a", Contact: "sip:3@h:1"}, now)
+	r.reserve(Binding{AOR: "a", Contact: "sip:3@h:1"}, now, nil)
 	r.expire(now.Add(61 * time.Second))
 	if r.find("1") != "" || r.find("2") != "sip:2@h:1" || r.registered() != 1 || r.count != 2 {
 		t.Errorf("%q %q, %d registered, %d in all", r.find("1"), r.find("2"), r.registered(), r.count)
@@ -44,16 +44,49 @@ func TestBindingsExpire(t *testing.T) {
 	}
 }
 
+// TestWhoMovesTakesItsAliasAlong: the same series or instance at another address is
+// the same user agent; the old address is forgotten when the registrar has the
+// new one. Two addresses in one REGISTER are two.
+func TestWhoMovesTakesItsAliasAlong(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		next   Binding
+		beside map[origin]bool
+		moved  bool
+	}{
+		"same series":          {Binding{AOR: "a", Series: "s"}, nil, true},
+		"same instance":        {Binding{AOR: "a", Series: "x", Instance: "i;1"}, nil, true},
+		"another instance":     {Binding{AOR: "a", Series: "x", Instance: "i;2"}, nil, false},
+		"another user agent":   {Binding{AOR: "a", Series: "x"}, nil, false},
+		"another's record":     {Binding{AOR: "b", Series: "s", Instance: "i;1"}, nil, false},
+		"both in one REGISTER": {Binding{AOR: "a", Series: "s"}, map[origin]bool{originOf("sip:1@old"): true, originOf("sip:1@new"): true}, false},
+	} {
+		r := table()
+		old := Binding{AOR: "a", Series: "s", Instance: "i;1", Contact: "sip:1@old", Alias: alias{User: "1"}, Expires: now.Add(time.Hour)}
+		r.confirm(old)
+		c.next.Contact = "sip:1@new"
+		a, _ := r.reserve(c.next, now, c.beside)
+		if (a.User == "1") != c.moved || r.find("1") != "sip:1@old" {
+			t.Errorf("%s: the alias is %q, before the answer 1 is at %q", name, a.User, r.find("1"))
+		}
+		c.next.Alias, c.next.Expires = a, now.Add(time.Hour)
+		r.confirm(c.next)
+		if want := map[bool]string{true: "sip:1@new", false: "sip:1@old"}[c.moved]; r.find("1") != want || r.find(a.User) != "sip:1@new" {
+			t.Errorf("%s: 1 is at %q, %s at %q", name, r.find("1"), a.User, r.find(a.User))
+		}
+	}
+}
+
 // TestTheTableIsBounded: what is beyond passes unknown, what is known is refreshed.
 func TestTheTableIsBounded(t *testing.T) {
 	r, now := table(), time.Now()
 	for i := range maxBindings {
 		r.take("a", fmt.Sprintf("sip:%d@h:1", i), now, time.Hour)
 	}
-	if _, ok := r.reserve(Binding{AOR: "a", Contact: "sip:x@h:1"}, now); ok {
+	if _, ok := r.reserve(Binding{AOR: "a", Contact: "sip:x@h:1"}, now, nil); ok {
 		t.Error("there is room for one more")
 	}
-	if _, ok := r.reserve(Binding{AOR: "a", Contact: "sip:7@h:1"}, now); !ok || r.registered() != maxBindings {
+	if _, ok := r.reserve(Binding{AOR: "a", Contact: "sip:7@h:1"}, now, nil); !ok || r.registered() != maxBindings {
 		t.Errorf("a known one isn't refreshed; %d registered", r.registered())
 	}
 	r.restore(Binding{AOR: "a", Contact: "sip:y@h:2", Alias: alias{User: "y"}, Expires: now.Add(time.Hour)})
@@ -81,7 +114,7 @@ func TestOneAliasNeverMeansTwoPlaces(t *testing.T) {
 		case 0:
 			r.remove(aor, contact)
 		case 1:
-			r.reserve(Binding{AOR: aor, Contact: contact}, now)
+			r.reserve(Binding{AOR: aor, Contact: contact}, now, nil)
 		default:
 			a := r.take(aor, contact, now, time.Duration(rnd.IntN(100))*time.Second)
 			u := splitURI(joinURI("sip", a.User, "g", contactParams(contact)))
@@ -183,12 +216,12 @@ func TestTakenMarksAreGoneRound(t *testing.T) {
 // FuzzRegister: whatever stands in Contact, nothing panics, and who gets back what
 // the registrar got finds its own URIs in it, as they were.
 func FuzzRegister(f *testing.F) {
-	for _, s := range []string{`"a, b" <sip:1@h:1;x=1>;expires=5, sip:2@h;q=1`, `<sip:h;bnc>,<sips:1@[::1]:5061;ob>`, `*`, `<`, `<sip:1@h?a=b>`, `tel:+1`, `<sip:g:1>`} {
+	for _, s := range []string{`"a, b" <sip:1@h:1;x=1>;expires=5, sip:2@h;q=1`, `<sip:h;bnc>,<sips:1@[::1]:5061;ob>`, `*`, `<`, `sip:1@h,sip:1@i,sip:1@h;a=1`, `<sip:1@h?a=b>`, `tel:+1`, `<sip:g:1>`} {
 		f.Add(s, s)
 	}
 	f.Fuzz(func(t *testing.T, contact, other string) {
 		r := &registering{table: table(), ours: []string{"g:1", "192.0.2.1:5060"}, now: time.Now(), expires: time.Minute,
-			base: Binding{AOR: "sip:a@b"}, beyond: func() {}}
+			base: Binding{AOR: "sip:a@b"}, beyond: func() {}, beside: origins(splitList(contact))}
 		r.table.take("sip:c@d", other, r.now, time.Hour)
 		sent := r.asking("g:1")(contact)
 		res := sip.NewResponse(200, "OK")

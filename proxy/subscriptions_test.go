@@ -108,6 +108,22 @@ func TestWhatBelongsToNoSubscriptionGets481(t *testing.T) {
 	r.pbx.recv("NOTIFY sip:a@" + r.pbx.addr())
 }
 
+// TestALateRefusalLeavesTheRetryAlone: the first SUBSCRIBE is refused after the
+// second of the same dialog was accepted.
+func TestALateRefusalLeavesTheRetryAlone(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil)
+	r.pbx.send(subscription("SUBSCRIBE", "sip:b@notifier.example", "s", 1, "Contact: <sip:a@"+r.pbx.addr()+">"))
+	first := r.registrar.recv("SUBSCRIBE ")
+	r.pbx.send(subscription("SUBSCRIBE", "sip:b@notifier.example", "s", 2, "Contact: <sip:a@"+r.pbx.addr()+">"))
+	r.registrar.reply(r.registrar.recv("SUBSCRIBE "), "200 OK", "Contact: <sip:b@"+r.registrar.addr()+">")
+	r.pbx.recv("SIP/2.0 200")
+	r.registrar.reply(first, "403 Forbidden")
+	r.pbx.recv("SIP/2.0 403")
+	r.registrar.send(within("NOTIFY", "sip:a@"+r.carrierAddr(), "s", "t127.0.0.1", "sub", 1))
+	r.pbx.recv("NOTIFY sip:a@" + r.pbx.addr())
+}
+
 // TestRequestsOutsideDialogsPassBothWays with their bodies.
 func TestRequestsOutsideDialogsPassBothWays(t *testing.T) {
 	t.Parallel()

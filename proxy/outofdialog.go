@@ -11,7 +11,7 @@ func (t *transport) outOfDialog(tx *serverTx) {
 	req := tx.req
 	switch req.Method {
 	case sip.OPTIONS:
-		if isOurPing(req) {
+		if tx.to.by == nil && isOurPing(req) {
 			t.answerOptions(tx)
 			return
 		}

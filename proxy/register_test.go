@@ -210,8 +210,8 @@ func TestUnregisteringForgets(t *testing.T) {
 func TestAPathBehindTheGateStaysThere(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, nil)
-	edge := r.another("127.0.0.2:0")
-	edge.send(register("100", 1, "Contact: <sip:100@10.1.1.1:5060>", "Path: <sip:x@"+edge.addr()+";lr>,<sip:inner.example;lr>", "Supported: path"))
+	edge, desk := r.another("127.0.0.2:0"), r.another("127.0.0.1:0")
+	edge.send(register("100", 1, "Contact: <sip:100@"+desk.addr()+">", "Path: <sip:x@"+edge.addr()+";lr>,<sip:inner.example;lr>", "Supported: path"))
 	req := r.registrar.recv("REGISTER ")
 	if field(req, "Path") != "" || field(req, "Supported") != "path" {
 		t.Errorf("the registrar got\n%s", req)
@@ -221,7 +221,7 @@ func TestAPathBehindTheGateStaysThere(t *testing.T) {
 		t.Errorf("the edge got Path %s", got)
 	}
 	r.registrar.send(request("INVITE", "sip:100@"+r.carrierAddr(), "Route: <sip:"+r.carrierAddr()+";lr>", "Contact: <sip:c@198.51.100.1>"))
-	got := edge.recv("INVITE sip:100@10.1.1.1:5060 SIP/2.0")
+	got := edge.recv("INVITE sip:100@" + desk.addr() + " SIP/2.0")
 	if route := field(got, "Route"); route != "<sip:x@"+edge.addr()+";lr>\n<sip:inner.example;lr>" {
 		t.Errorf("the edge got Route %s", route)
 	}

@@ -225,6 +225,8 @@ func TestAPathBehindTheGateStaysThere(t *testing.T) {
 	if route := field(got, "Route"); route != "<sip:x@"+edge.addr()+";lr>\n<sip:inner.example;lr>" {
 		t.Errorf("the edge got Route %s", route)
 	}
+	edge.reply(got, "486 Busy Here")
+	r.registrar.recv("SIP/2.0 486")
 }
 
 // TestRegistrationsOutlastARestart: another gate with the same kept bindings leads

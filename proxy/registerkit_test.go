@@ -100,7 +100,13 @@ func (r *registry) another(at string) *wire {
 }
 
 // gauge is a metric's value, summed over its labels.
-func (r *registry) gauge(name string) (sum float64) {
+func (r *registry) gauge(name string) float64 {
+	r.t.Helper()
+	sum, _ := r.gathered(name)
+	return sum
+}
+
+func (r *registry) gathered(name string) (sum float64, series int) {
 	r.t.Helper()
 	all, err := r.metrics.Gather()
 	if err != nil {
@@ -110,10 +116,11 @@ func (r *registry) gauge(name string) (sum float64) {
 		if f.GetName() == name {
 			for _, m := range f.GetMetric() {
 				sum += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+				series++
 			}
 		}
 	}
-	return sum
+	return sum, series
 }
 
 var serial struct {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -206,6 +207,15 @@ func TestARegisteredTrunk(t *testing.T) {
 	g.stop()
 	if log := g.log.String(); strings.Contains(log, "sip:100") || strings.Contains(log, one) {
 		t.Errorf("the log names a registrant:\n%s", log)
+	}
+	files, err := filepath.Glob(filepath.Join(g.dir, "data", "*.db"))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("the data directory has %v, %v", files, err)
+	}
+	for _, f := range files {
+		if raw, err := os.ReadFile(f); err != nil || bytes.Contains(raw, []byte("sip:")) || bytes.Contains(raw, []byte(two)) {
+			t.Errorf("%s has a registrant in the clear (%v)", filepath.Base(f), err)
+		}
 	}
 }
 

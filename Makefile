@@ -27,8 +27,8 @@ e2e: peers ## the real program between sipp, baresip and scripted peers
 	CI=$${CI:-} $(GO) test -count=1 -timeout 20m ./e2e
 
 peers: ## installs what tests call and listen with, where it is missing
-	@for p in sipp baresip espeak-ng sox; do command -v $$p >/dev/null || missing=1; done; \
-	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -yq sip-tester baresip espeak-ng sox; }
+	@for p in sipp baresip kamailio espeak-ng sox; do command -v $$p >/dev/null || missing=1; done; \
+	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -yq sip-tester baresip kamailio espeak-ng sox; }
 
 mutate: ## breaks each invariant on purpose; the suite must notice
 	$(GO) run ./internal/mutate

@@ -27,6 +27,7 @@ type Config struct {
 	Ledger   consent.Ledger // nil: nothing is recorded
 	Recorder Recorder       // nil: nothing is recorded
 	Prompts  Prompts
+	Bindings Bindings // nil: registrations are forgotten at a restart
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer

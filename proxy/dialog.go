@@ -113,6 +113,7 @@ func (c *call) onRequest(ev event) {
 			ev.leg.other().learn(res)
 			c.timeSession(res)
 		}
+		c.subscribed(ev.leg, ev.tx.req, res)
 		c.passBack(ev.leg, ev.tx, res, nil)
 		c.settleParties(ev.leg, another, res)
 		if ev.tx.req.Method == sip.REFER && res != nil && res.IsSuccess() {

@@ -34,6 +34,9 @@ type Gate struct {
 	pings   sync.WaitGroup
 	stopCtx context.Context // ends the pings
 	stop    context.CancelFunc
+
+	registrar     *registrar
+	subscriptions *subscriptions
 }
 
 // side is one listening side of a trunk.
@@ -95,6 +98,7 @@ func New(cfg Config) (*Gate, error) {
 		carrier.limits = newLimits(t)
 		pbx.limits = carrier.limits
 	}
+	g.registrar, g.subscriptions = newRegistrar(&g.cfg), newSubscriptions()
 	return g, nil
 }
 
@@ -212,6 +216,7 @@ func (g *Gate) Start() {
 		}
 	}
 	g.startPings()
+	g.registrar.start(g.subscriptions.expire)
 }
 
 // Addr is where a side of a trunk is listened to first; the zero AddrPort if
@@ -242,7 +247,9 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 	g.calls.Wait()
 	g.stop()
 	g.pings.Wait()
-	return g.closeSockets()
+	err := g.closeSockets()
+	g.registrar.close()
+	return err
 }
 
 // idle waits until no call is left, or ctx ends.
@@ -326,6 +333,7 @@ func (t *transport) request(tx *serverTx) {
 		t.inDialog(tx)
 		return
 	}
+	tx.to = t.resolve(req)
 	if req.Method == sip.INVITE {
 		t.side.gate.offerCall(t, tx)
 		return
@@ -337,6 +345,9 @@ func (t *transport) inDialog(tx *serverTx) {
 	l := t.side.find(tx.req, tagOf(header(tx.req, "from")))
 	if l != nil && tx.req.IsInvite() {
 		tx.call.Store(l.call)
+	}
+	if l == nil && t.inSubscription(tx) {
+		return
 	}
 	if l == nil || !l.call.mail.post(event{kind: kindOf(tx.req), leg: l, tx: tx}) {
 		t.answer(tx, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")

@@ -228,13 +228,21 @@ func newResponse(req *sip.Request, from netip.AddrPort, status int, reason, tag 
 
 // hop is what changes from one side's message to the other's.
 type hop struct {
-	via      string // our own Via, in a request
-	contact  string // our address towards the receiver, host:port
+	via      string              // our own Via, in a request
+	contact  string              // our address towards the receiver, host:port
+	contacts func(string) string // makes a Contact value; nil puts contact into it
 	routes   []string
 	maxHops  int
 	vias     []sip.Header // in a response: the request's own
 	recorded []sip.Header // in a response: the request's Record-Route
 	body     []byte
+}
+
+func (h hop) contactOf(v string) string {
+	if h.contacts != nil {
+		return h.contacts(v)
+	}
+	return ourContact(v, h.contact)
 }
 
 // relayRequest makes the other side's request of one that came in: everything
@@ -253,7 +261,7 @@ func relayRequest(in *sip.Request, uri sip.Uri, h hop) *sip.Request {
 			hops = true
 			out.AppendHeader(sip.NewHeader(x.Name(), strconv.Itoa(h.maxHops)))
 		case "contact":
-			out.AppendHeader(sip.NewHeader(x.Name(), ourContact(x.Value(), h.contact)))
+			out.AppendHeader(sip.NewHeader(x.Name(), h.contactOf(x.Value())))
 		default:
 			out.AppendHeader(x)
 		}
@@ -280,8 +288,8 @@ func relayResponse(in *sip.Response, h hop) *sip.Response {
 		case "via", "record-route", "content-length":
 		case "contact":
 			v := x.Value()
-			if in.StatusCode < 300 { // a redirection's Contacts are the message (RFC 3261 section 21.3)
-				v = ourContact(v, h.contact)
+			if in.StatusCode < 300 || h.contacts != nil { // a redirection's Contacts are the message (RFC 3261 section 21.3)
+				v = h.contactOf(v)
 			}
 			out.AppendHeader(sip.NewHeader(x.Name(), v))
 		default:

@@ -49,7 +49,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.faults = f.NewCounter(prometheus.CounterOpts{Name: name("call_faults_total"),
 		Help: "Calls that a fault of the gate ended. Anything but 0 is a bug."})
 	for _, reason := range []string{"not_a_peer", "oversize", "malformed", "version", "max_forwards", "draining", "socket_error",
-		"framing", "tls_handshake", "connections", "too_many_calls", "call_rate"} {
+		"framing", "tls_handshake", "connections", "too_many_calls", "call_rate", "subscriptions"} {
 		m.rejected.WithLabelValues(reason) // there from the start, at 0
 	}
 	return m

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ const maxRinging = 3*time.Minute + 5*time.Second
 func (c *call) start(tx *serverTx) {
 	c.respond(c.a, tx, newResponse(tx.req, tx.from, sip.StatusTrying, "Trying", ""))
 	c.log.Info("call", "direction", string(c.dir), "policy", c.policyName())
-	if c.untried = c.b.side.routes(); len(c.untried) > 0 {
+	if c.untried = tx.ways(c.b.side); len(c.untried) > 0 {
 		c.b.socket = c.untried[0].by
 	}
 	c.anchor()
@@ -77,7 +78,9 @@ func (c *call) failOver(why string, down time.Duration) bool {
 	}
 	at := c.inv.way.to
 	c.log.Warn("trying another peer", "peer", at.String(), "why", why)
-	c.b.side.up.failed(at, down)
+	if slices.Contains(c.b.side.places(), at) { // and not a registrant
+		c.b.side.up.failed(at, down)
+	}
 	c.inv.given = append(c.inv.given, given{c.inv.client, c.inv.way, c.inv.attempt, false})
 	c.gate.metrics.failovers.WithLabelValues(c.b.side.trunk.Name, c.b.side.name()).Inc()
 	return c.attempt()

@@ -51,6 +51,7 @@ type serverTx struct {
 	// cancelled INVITE.
 	final atomic.Int32
 	call  atomic.Pointer[call] // whose INVITE this is
+	to    way                  // to the registrant that it is for; the zero way: to the other side's peers
 }
 
 // respond sends a response, unless a final one has been sent; a 2xx to an

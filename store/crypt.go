@@ -24,6 +24,7 @@ const (
 	asSystemKey    = "consentgate/1/system-key"
 	asEntry        = "consentgate/1/audit-entry"
 	asSummary      = "consentgate/1/summary"
+	asBinding      = "consentgate/1/binding"
 )
 
 var errSealed = errors.New("it doesn't open: another key, or it was changed")

@@ -35,6 +35,7 @@ type Store struct {
 	keys    *keyring
 	audit   *Audit
 	metrics *metrics
+	binds   *Bindings // nil where it couldn't be opened
 
 	mu    sync.Mutex // guards live and tasks
 	live  map[string]*Recording
@@ -76,6 +77,9 @@ func Open(o Options) (*Store, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.audit.closeDB(), keys.closeDB())
+	}
+	if s.binds, err = openBindings(o.Dir, keys, o.Log); err != nil {
+		o.Log.Error("registrations won't outlast a restart", "error", err)
 	}
 	s.workers.Go(s.flush)
 	s.workers.Go(s.clerk)
@@ -122,11 +126,15 @@ func (s *Store) Close() error {
 	}
 	s.runTasks()
 	err := s.audit.appendJSON(contextForever, TypeNodeDown, nodeEvent{s.node})
-	return errors.Join(err, s.audit.closeDB(), s.keys.closeDB())
+	return errors.Join(err, s.binds.closeDB(), s.audit.closeDB(), s.keys.closeDB())
 }
 
 // Audit is the log.
 func (s *Store) Audit() *Audit { return s.audit }
+
+// Bindings is the table of registrations; its methods report it where it
+// couldn't be opened.
+func (s *Store) Bindings() *Bindings { return s.binds }
 
 func (s *Store) running() []*Recording {
 	s.mu.Lock()

@@ -71,7 +71,7 @@ func (a *App) gateConfig(ctx context.Context, reg prometheus.Registerer) proxy.C
 		Playable: a.cfg.Media.Codecs == "playable", Media: a.engine, Log: a.log, Registerer: reg,
 		Recorder: recorder{a.store}, Prompts: a.loadPrompts(ctx)}
 	if a.store != nil {
-		c.Ledger = a.store.Audit()
+		c.Ledger, c.Bindings = a.store.Audit(), a.store.Bindings()
 	}
 	for _, t := range a.cfg.Trunks {
 		c.Trunks = append(c.Trunks, proxy.Trunk{Name: t.Name, PBX: side(t.PBX), Carrier: side(t.Carrier),

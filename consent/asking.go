@@ -7,6 +7,11 @@ func (m *Machine) start(ev Event) []Act {
 		return []Act{{Do: Bridge}, {Do: Append, Record: m.record(Bypassed, ev.At, "")}}
 	}
 	m.State = Asking
+	if m.against != nil {
+		objection := *m.against
+		objection.At = ev.At
+		return m.takenBack(objection)
+	}
 	var acts []Act
 	for _, p := range []Party{Remote, Local} {
 		if m.policy.Asks(p) {
@@ -126,6 +131,12 @@ func (m *Machine) refuse(k Kind, ev Event, reason string) []Act {
 		return append(acts, Act{Do: EndCall, Reason: string(k)})
 	}
 	return append(acts, Act{Do: Bridge})
+}
+
+// objectedBefore keeps an objection until there is something to refuse.
+func (m *Machine) objectedBefore(ev Event) []Act {
+	m.against = &ev
+	return nil
 }
 
 // takenBack ends the asking of the others: somebody who said yes takes it back,

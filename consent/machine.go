@@ -44,6 +44,7 @@ const (
 	Pause                           // the same
 	Resume                          // the same
 	PartyChanged                    // somebody new is on the line
+	Objected                        // a party's telephone says that it wants no recording (RFC 7866)
 	HangUp                          // the call is over
 	eventKinds
 )
@@ -51,7 +52,7 @@ const (
 func (k EventKind) String() string {
 	return [...]string{"start", "prompt_end", "prompt_failed", "key_pressed", "silence", "committed",
 		"commit_failed", "opened", "open_failed", "recorder_failed", "withdraw", "pause", "resume",
-		"party_changed", "hang_up"}[k]
+		"party_changed", "objected", "hang_up"}[k]
 }
 
 // Event is one thing that happened. At is when; Party is whose it is, where it
@@ -136,6 +137,7 @@ type Machine struct {
 	paused  [2]bool // who asked for the pause
 	console bool    // the console asked for the pause
 	moving  bool    // a transfer is under way
+	against *Event  // a party objected before anybody was asked
 	pending Hash    // the record whose durability is waited for
 	grant   Hash    // the Granted record, once built
 	opened  bool    // a recorder exists, so its end is the recorder's to account for
@@ -174,6 +176,7 @@ var table = [states]map[EventKind]step{
 	Idle: {
 		Start:        (*Machine).start,
 		PartyChanged: nothing,
+		Objected:     (*Machine).objectedBefore,
 		HangUp:       (*Machine).end,
 	},
 	Asking: {
@@ -183,6 +186,7 @@ var table = [states]map[EventKind]step{
 		Silence:        (*Machine).silence,
 		Withdraw:       (*Machine).takenBack,
 		PartyChanged:   (*Machine).changedWhileAsking,
+		Objected:       (*Machine).takenBack,
 		Committed:      nothing, // of the segment before: a Resumed record that the change overtook
 		CommitFailed:   nothing,
 		RecorderFailed: nothing, // likewise
@@ -196,6 +200,7 @@ var table = [states]map[EventKind]step{
 		Pause:          (*Machine).pauseTooEarly,
 		Resume:         nothing,
 		PartyChanged:   (*Machine).changedTooEarly,
+		Objected:       (*Machine).withdraw,
 		RecorderFailed: nothing, // of the segment before
 		HangUp:         (*Machine).end,
 		PromptEnd:      nothing, PromptFailed: nothing, Silence: nothing, // crossed the last yes
@@ -208,6 +213,7 @@ var table = [states]map[EventKind]step{
 		Pause:          (*Machine).pauseTooEarly,
 		Resume:         nothing,
 		PartyChanged:   (*Machine).changedTooEarly,
+		Objected:       (*Machine).withdraw,
 		RecorderFailed: nothing, // of the segment before
 		HangUp:         (*Machine).end,
 	},
@@ -218,6 +224,7 @@ var table = [states]map[EventKind]step{
 		Resume:         nothing,
 		RecorderFailed: (*Machine).recorderFailed,
 		PartyChanged:   (*Machine).partyChanged,
+		Objected:       (*Machine).withdraw,
 		HangUp:         (*Machine).end,
 	},
 	Suspended: {
@@ -229,6 +236,7 @@ var table = [states]map[EventKind]step{
 		CommitFailed:   nothing,
 		RecorderFailed: (*Machine).recorderFailed,
 		PartyChanged:   (*Machine).partyChanged,
+		Objected:       (*Machine).withdraw,
 		HangUp:         (*Machine).end,
 	},
 	Resuming: {
@@ -240,6 +248,7 @@ var table = [states]map[EventKind]step{
 		Resume:         nothing,
 		RecorderFailed: (*Machine).recorderFailed,
 		PartyChanged:   (*Machine).partyChanged,
+		Objected:       (*Machine).withdraw,
 		HangUp:         (*Machine).end,
 	},
 	Unrecorded: {
@@ -256,6 +265,7 @@ var table = [states]map[EventKind]step{
 		Pause:          nothing,
 		Resume:         nothing,
 		PartyChanged:   nothing,
+		Objected:       nothing,
 		HangUp:         (*Machine).end,
 	},
 	Ended: {
@@ -272,6 +282,7 @@ var table = [states]map[EventKind]step{
 		Pause:          nothing,
 		Resume:         nothing,
 		PartyChanged:   nothing,
+		Objected:       nothing,
 		HangUp:         nothing,
 	},
 }

@@ -33,7 +33,7 @@ func parseEvent(t *testing.T, m Machine, line string) Event {
 	kinds := map[string]EventKind{"start": Start, "heard": PromptEnd, "unheard": PromptEnd, "untold": PromptFailed,
 		"key": KeyPressed, "silence": Silence, "durable": Committed, "lost": CommitFailed, "opened": Opened,
 		"unopened": OpenFailed, "broken": RecorderFailed, "withdraw": Withdraw, "pause": Pause, "resume": Resume,
-		"changed": PartyChanged, "hangup": HangUp, "console-pause": Pause, "console-resume": Resume}
+		"changed": PartyChanged, "objects": Objected, "hangup": HangUp, "console-pause": Pause, "console-resume": Resume}
 	k, ok := kinds[f[0]]
 	if !ok {
 		t.Fatalf("unknown event %q", line)
@@ -102,27 +102,27 @@ func walk(t *testing.T, p *Policy, lines []string) Machine {
 // each event in each state. "-" is unexpected, "." changes nothing.
 func TestEveryStateTimesEveryEvent(t *testing.T) {
 	events := []string{"start", "remote heard", "remote untold", "remote key 1", "remote silence", "durable", "lost",
-		"opened", "unopened", "broken", "remote withdraw", "remote pause", "remote resume", "changed", "hangup"}
+		"opened", "unopened", "broken", "remote withdraw", "remote pause", "remote resume", "changed", "hangup", "local objects"}
 	want := map[State][]string{
-		Idle: {"asking: play(remote) notice(local)", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", ".", "ended:"},
+		Idle: {"asking: play(remote) notice(local)", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", ".", "ended:", "."},
 		Asking: {"-", ".", ".", "committing: stop_all bridge commit(granted)", "asking: play(remote)", ".", ".", "-", "-", ".",
 			"unrecorded: stop_all append(declined) bridge", "-", "-", "unrecorded: stop_all append(failed) bridge",
-			"ended: stop_all append(hung_up)"},
+			"ended: stop_all append(hung_up)", "unrecorded: stop_all append(declined) bridge"},
 		Committing: {"-", ".", ".", ".", ".", "opening: create", "unrecorded: append(failed)", "-", "-", ".",
-			"unrecorded: close_tap append(withdrawn)", "unrecorded:", ".", "unrecorded: close_tap", "ended: close_tap"},
+			"unrecorded: close_tap append(withdrawn)", "unrecorded:", ".", "unrecorded: close_tap", "ended: close_tap", "unrecorded: close_tap append(withdrawn)"},
 		Opening: {"-", "-", "-", ".", "-", "-", "-", "recording: tap", "unrecorded: append(failed)", ".",
-			"unrecorded: close_tap append(withdrawn)", "unrecorded:", ".", "unrecorded: close_tap", "ended: close_tap"},
+			"unrecorded: close_tap append(withdrawn)", "unrecorded:", ".", "unrecorded: close_tap", "ended: close_tap", "unrecorded: close_tap append(withdrawn)"},
 		Recording: {"-", "-", "-", ".", "-", "-", "-", "-", "-", "unrecorded: close_tap",
 			"unrecorded: close_tap append(withdrawn)", "suspended: pause_tap append(paused)", ".",
-			"asking: close_tap part play(remote) notice(local)", "ended: close_tap"},
+			"asking: close_tap part play(remote) notice(local)", "ended: close_tap", "unrecorded: close_tap append(withdrawn)"},
 		Suspended: {"-", "-", "-", ".", "-", ".", ".", "-", "-", "unrecorded: close_tap",
 			"unrecorded: close_tap append(withdrawn)", "suspended: append(paused)", "resuming: commit(resumed)",
-			"asking: close_tap part play(remote) notice(local)", "ended: close_tap"},
+			"asking: close_tap part play(remote) notice(local)", "ended: close_tap", "unrecorded: close_tap append(withdrawn)"},
 		Resuming: {"-", "-", "-", ".", "-", "recording: resume_tap", "suspended:", "-", "-", "unrecorded: close_tap",
 			"unrecorded: close_tap append(withdrawn)", "suspended: append(paused)", ".",
-			"asking: close_tap part play(remote) notice(local)", "ended: close_tap"},
-		Unrecorded: {"-", ".", ".", ".", ".", ".", ".", "unrecorded: discard", ".", ".", ".", ".", ".", ".", "ended:"},
-		Ended:      {"-", ".", ".", ".", ".", ".", ".", "ended: discard", ".", ".", ".", ".", ".", ".", "."},
+			"asking: close_tap part play(remote) notice(local)", "ended: close_tap", "unrecorded: close_tap append(withdrawn)"},
+		Unrecorded: {"-", ".", ".", ".", ".", ".", ".", "unrecorded: discard", ".", ".", ".", ".", ".", ".", "ended:", "."},
+		Ended:      {"-", ".", ".", ".", ".", ".", ".", "ended: discard", ".", ".", ".", ".", ".", ".", ".", "."},
 	}
 	for s := State(0); s < states; s++ {
 		for i, line := range events {
@@ -161,6 +161,9 @@ func TestInvariant2_OnlyAnExplicitYes(t *testing.T) {
 		"key before the end":      {"start", "remote key 1", "remote heard", "remote silence", "remote heard", "remote silence"},
 		"the other party's key":   {"start", "remote heard", "local key 1", "remote silence", "remote heard", "remote silence"},
 		"party changed":           {"start", "remote heard", "changed"},
+		"objection":               {"start", "remote heard", "remote objects", "remote key 1"},
+		"objection before":        {"remote objects", "start", "remote key 1"},
+		"the other's objection":   {"local objects", "start", "remote heard", "remote key 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := NewMachine(&Call{}, testPolicy())

@@ -216,7 +216,7 @@ func checkGrant(t *testing.T, seed uint64, g consent.Grant, l *ledger, pol *cons
 func randomEvent(rnd *rand.Rand) consent.Event {
 	kinds := []consent.EventKind{consent.PromptEnd, consent.PromptFailed, consent.KeyPressed, consent.KeyPressed,
 		consent.Silence, consent.Committed, consent.CommitFailed, consent.Opened, consent.OpenFailed,
-		consent.RecorderFailed, consent.Withdraw, consent.Pause, consent.Resume, consent.PartyChanged, consent.HangUp}
+		consent.RecorderFailed, consent.Withdraw, consent.Pause, consent.Resume, consent.PartyChanged, consent.Objected, consent.HangUp}
 	return consent.Event{Kind: kinds[rnd.IntN(len(kinds))], Party: consent.Party(rnd.IntN(2)),
 		Heard: consent.Heard{Complete: rnd.IntN(2) == 0}, Press: consent.Press{Key: consent.Key("12*978"[rnd.IntN(6)])}}
 }

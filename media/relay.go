@@ -71,7 +71,7 @@ func (r *Relay) Open(g consent.Grant, s Sink) (*Tap, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if t := r.tap.Load(); r.closed || t != nil && t.open() {
+	if t := r.tap.Load(); r.closed || t != nil && t.Open() {
 		return nil, ErrNotOpen
 	}
 	t := newTap(r, g, s)

@@ -155,8 +155,15 @@ func (t *Tap) Close(reason string) {
 // Done is closed when the recorder has been sealed.
 func (t *Tap) Done() <-chan struct{} { return t.done }
 
-// open reports whether Close hasn't been called.
-func (t *Tap) open() bool {
+// Paused reports whether nothing is recorded for now.
+func (t *Tap) Paused() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.paused) > 0
+}
+
+// Open reports whether Close hasn't been called.
+func (t *Tap) Open() bool {
 	select {
 	case <-t.closing:
 		return false

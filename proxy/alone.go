@@ -158,12 +158,3 @@ func retagged(v, was, is string) string {
 	}
 	return v
 }
-
-// ownOrigin keeps the o= line that the caller knows (RFC 3264 section 8).
-func (c *call) ownOrigin(to *leg, body []byte) []byte {
-	if c.ring == nil || to != c.a || len(body) == 0 {
-		return body
-	}
-	c.ring.version++
-	return sdp.WithOrigin(body, sdp.Origin(c.address(to).Addr(), c.ring.id, c.ring.version))
-}

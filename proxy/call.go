@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,18 +26,24 @@ type call struct {
 	mail   *mailbox
 	state  callState
 
-	a, b     *leg             // who calls, who is called
-	forks    map[string]*fork // by the called side's tag: its dialogs
-	expiry   *time.Timer      // of the session, RFC 4028
-	untried  []way            // further ways to the called party, while nobody there has answered
-	inv      *invite          // the INVITE that set the call up
-	re       *invite          // a later one, while it is under way
-	last     *invite          // the latest that was acknowledged
-	byeFrom  *leg             // who hung up first
-	ring     *ringFirst       // the caller is answered before the called party is rung; nil: it isn't
-	former   *call            // that this one takes the place of (RFC 3891)
-	answered bool
-	outcome  string // a metric's label
+	a, b      *leg             // who calls, who is called
+	forks     map[string]*fork // by the called side's tag: its dialogs
+	expiry    *time.Timer      // of the session, RFC 4028
+	interval  time.Duration    // its interval
+	refresher *leg             // whose peer refreshes it
+	untried   []way            // further ways to the called party, while nobody there has answered
+	inv       *invite          // the INVITE that set the call up
+	re        *invite          // a later one, while it is under way
+	own       *indication      // one of our own, while it is under way
+	said      *indication      // the latest before
+	waiting   []event          // offers that wait for the end of our own
+	spell     *time.Timer      // until our own may be tried again
+	last      *invite          // the latest that was acknowledged
+	byeFrom   *leg             // who hung up first
+	ring      *ringFirst       // the caller is answered before the called party is rung; nil: it isn't
+	former    *call            // that this one takes the place of (RFC 3891)
+	answered  bool
+	outcome   string // a metric's label
 
 	media callMedia
 	law   callLaw
@@ -57,7 +64,15 @@ type leg struct {
 	bound    []string // tags under which the gate finds it
 	asserted string   // who speaks for it, as last asserted
 	named    string   // who it says it is itself
-	sent     uint32   // highest CSeq sent to it
+	cseq     *numbers // of requests to it
+	aware    bool     // it knows of recording: record-aware (RFC 7866 section 6.2)
+	prefers  string   // what it wants of recording: its latest a=recordpref
+	paused   bool     // by that
+	deaf     bool     // it refused to be told
+	refresh  bool     // its session timer must be refreshed along with the other's
+	origin   versions // of the descriptions that it gets
+	told     told     // the description that it last got and is in force
+	offered  told     // one that it hasn't answered
 
 	offer *sdp.Session // made by it and not yet answered
 	sdp   *sdp.Session // in force
@@ -74,9 +89,16 @@ func (l *leg) other() *leg {
 // learn takes the remote target from a message of the leg's peer (RFC 3261
 // section 12.2.1.2: a target refresh).
 func (l *leg) learn(m message) {
+	l.notice(m)
 	if v := header(m, "contact"); v != "" {
 		l.target = parseNameAddr(splitList(v)[0]).uri
 	}
+}
+
+// notice learns from the peer's Supported whether it knows of recording (RFC
+// 7866 section 6.2).
+func (l *leg) notice(m message) {
+	l.aware = l.aware || slices.Contains(list(m, "supported"), "record-aware")
 }
 
 // offerCall begins a call for a new INVITE, on the reader's goroutine.
@@ -114,12 +136,12 @@ func newCall(g *Gate, t *transport, tx *serverTx) *call {
 	}
 	c.a = &leg{call: c, side: t.side, socket: t, party: t.side.party,
 		source:   Place{Transport: t.transport, Addr: tx.from},
-		identity: header(req, "from"), routes: list(req, "record-route")}
+		identity: header(req, "from"), routes: list(req, "record-route"), cseq: &numbers{}}
 	c.a.learn(req)
 	c.a.asserted = asserted(req)
 	c.a.named = numberOf(parseNameAddr(c.a.identity).uri)
 	far := t.side.other
-	c.b = &leg{call: c, side: far, socket: far.endpoints[0], party: far.party, identity: header(req, "to")}
+	c.b = &leg{call: c, side: far, socket: far.endpoints[0], party: far.party, identity: header(req, "to"), cseq: &numbers{}}
 	c.b.named = numberOf(parseNameAddr(c.b.identity).uri)
 	c.former = g.replaced(t.side, req)
 	c.policy = g.cfg.Policies.Match(c.dir, calledNumber(req))
@@ -190,8 +212,15 @@ func (c *call) survive() {
 
 // release gives back what others may use, at the call's end.
 func (c *call) release() {
-	if c.expiry != nil {
-		c.expiry.Stop()
+	for _, t := range []*time.Timer{c.expiry, c.spell} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	waiting := c.waiting
+	c.own, c.waiting = nil, nil
+	for _, ev := range waiting {
+		c.step(ev)
 	}
 	if c.law.session != nil {
 		c.consent(consent.Event{Kind: consent.HangUp})

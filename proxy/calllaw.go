@@ -71,6 +71,8 @@ func (c *call) talk() {
 		c.law.prompt = c.gate.cfg.Prompts.Consent(c.policy)
 		c.guardBound()
 	}
+	c.heed(c.a)
+	c.heed(c.b)
 	c.consent(consent.Event{Kind: consent.Start})
 }
 
@@ -333,6 +335,8 @@ func (c *call) openTap() {
 		tap.Pause("hold")
 	}
 	c.log.Info("recording")
+	c.heed(c.a)
+	c.heed(c.b)
 }
 
 // erase removes what a grant of this call recorded, when its last packet has

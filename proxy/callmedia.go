@@ -83,6 +83,7 @@ func (c *call) describe(l *leg, m message) *sdp.Session {
 		c.log.Warn("a session description passes as it is", "side", l.side.name(), "error", err)
 		return nil
 	}
+	c.notePreference(l, s.Audio())
 	return s
 }
 
@@ -97,23 +98,37 @@ func (c *call) offerFrom(l *leg, m message) []byte {
 	if c.gate.cfg.Playable && c.policy != nil && c.policy.Action == consent.Ask {
 		change.Keep = keepPlayable
 	}
-	return c.ownOrigin(l.other(), s.Rewrite(change))
+	to := l.other()
+	to.offered = c.tell(to, s.Rewrite(change))
+	return to.offered.body
 }
 
-// answerFrom notes an answer to the other leg's offer, puts both into force and
-// returns the body for the other side. A message without SDP passes.
+// answerFrom notes an answer to the other leg's offer and returns the body for
+// the other side. A message without SDP passes.
 func (c *call) answerFrom(l *leg, m message) []byte {
-	s := c.describe(l, m)
+	s := c.takeAnswer(l, m)
 	if s == nil {
 		return m.Body()
 	}
 	far := l.other()
-	if far.offer != nil {
+	far.told = c.tell(far, s.Rewrite(sdp.Change{RTP: c.address(far)}))
+	return far.told.body
+}
+
+// takeAnswer puts an answer and the offer that it is to into force; nil if there
+// is none that we can read.
+func (c *call) takeAnswer(l *leg, m message) *sdp.Session {
+	s := c.describe(l, m)
+	if s == nil {
+		return nil
+	}
+	if far := l.other(); far.offer != nil {
 		far.sdp = far.offer
 	}
 	l.sdp = s
+	l.answered()
 	c.applyMedia()
-	return c.ownOrigin(far, s.Rewrite(sdp.Change{RTP: c.address(far)}))
+	return s
 }
 
 // replyBody is the body of an INVITE's response for its sender: the answer if

@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"strconv"
+	"fmt"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -32,10 +32,14 @@ func (c *call) forward(from *leg, tx *serverTx, body []byte, reply func(*sip.Res
 		c.respond(from, tx, newResponse(tx.req, tx.from, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist", ""))
 		return
 	}
-	to.sent = max(to.sent, cseqOf(tx.req))
+	n := to.cseq.pass(tx.req)
 	c.transact(to, func(w way) *sip.Request {
-		return relayRequest(tx.req, uri, hop{via: w.via(), contact: w.by.contact, routes: to.routes,
-			maxHops: maxHops(tx.req), body: body})
+		out := relayRequest(tx.req, uri, hop{via: w.via(), contact: w.by.contact, routes: to.routes,
+			maxHops: maxHops(tx.req), cseq: n, body: body})
+		if c.re != nil && tx.req.Method == sip.PRACK {
+			renumberRAck(out, cseqOf(c.re.tx.req), c.re.number)
+		}
+		return out
 	}, func(res *sip.Response) {
 		if res != nil && res.IsProvisional() {
 			c.passBack(from, tx, res, nil)
@@ -80,7 +84,7 @@ func (c *call) passBack(from *leg, tx *serverTx, res *sip.Response, body []byte)
 		body = res.Body()
 	}
 	out := relayResponse(res, hop{contact: tx.by.contact, vias: received(tx.req, tx.from),
-		recorded: headers(tx.req, "record-route"), body: body})
+		recorded: headers(tx.req, "record-route"), cseq: cseqOf(tx.req), body: body})
 	c.exchangeTags(out, from)
 	c.respond(from, tx, out)
 }
@@ -88,6 +92,9 @@ func (c *call) passBack(from *leg, tx *serverTx, res *sip.Response, body []byte)
 // onRequest passes on whatever the gate has no business with, but for a key
 // pressed by SIP INFO while its party is being asked.
 func (c *call) onRequest(ev event) {
+	if ev.tx.req.Method == sip.UPDATE && hasSDP(ev.tx.req) && c.collides(ev) {
+		return
+	}
 	if key, ok := infoKey(ev.tx.req); ok && c.law.session != nil {
 		ours := c.law.keys[ev.leg.party] // before the key changes it
 		c.consent(consent.Event{Kind: consent.KeyPressed, Party: ev.leg.party,
@@ -111,7 +118,7 @@ func (c *call) onRequest(ev event) {
 	c.forward(ev.leg, ev.tx, ev.tx.req.Body(), func(res *sip.Response) {
 		if res != nil && res.IsSuccess() && ev.tx.req.Method == sip.UPDATE {
 			ev.leg.other().learn(res)
-			c.timeSession(res)
+			c.timeSession(ev.leg, res)
 		}
 		c.subscribed(ev.leg, ev.tx.req, res)
 		c.passBack(ev.leg, ev.tx, res, nil)
@@ -153,7 +160,7 @@ func (c *call) onOfferInRequest(ev event, another bool) {
 		}
 		from.other().learn(res)
 		if ev.tx.req.Method == sip.UPDATE {
-			c.timeSession(res)
+			c.timeSession(from, res)
 		}
 		body := c.answerFrom(from.other(), res)
 		from.offer = nil
@@ -177,6 +184,9 @@ func (c *call) onOffer(ev event) {
 		c.refuse(ev, sip.StatusRequestPending, "Request Pending")
 		return
 	}
+	if c.collides(ev) {
+		return
+	}
 	from, to := ev.leg, ev.leg.other()
 	another := from.recognise(ev.tx.req)
 	if another {
@@ -190,11 +200,11 @@ func (c *call) onOffer(ev event) {
 	c.respond(from, ev.tx, newResponse(ev.tx.req, ev.tx.from, sip.StatusTrying, "Trying", ""))
 	inv := &invite{from: from, to: to, tx: ev.tx, offered: hasSDP(ev.tx.req), another: another}
 	body := c.offerFrom(from, ev.tx.req)
-	to.sent = max(to.sent, cseqOf(ev.tx.req))
+	inv.number = to.cseq.pass(ev.tx.req)
 	c.re = inv
 	if !c.sendInvite(inv, to.way(), func(w way) *sip.Request {
 		return relayRequest(ev.tx.req, uri, hop{via: w.via(), contact: w.by.contact, routes: to.routes,
-			maxHops: maxHops(ev.tx.req), body: body})
+			maxHops: maxHops(ev.tx.req), cseq: inv.number, body: body})
 	}, func(res *sip.Response) {
 		c.mail.post(event{kind: evReply, run: func() { c.offerReply(inv, res) }})
 	}) {
@@ -230,7 +240,7 @@ func (c *call) offerReply(inv *invite, res *sip.Response) {
 	default:
 		inv.to.learn(res)
 		inv.from.learn(inv.tx.req)
-		c.timeSession(res)
+		c.timeSession(inv.from, res)
 		back := c.back(inv, res)
 		if inv.offered {
 			inv.from.offer = nil
@@ -329,34 +339,36 @@ func (c *call) sendBye(l *leg, reason string, done func()) {
 		done()
 		return
 	}
-	far := c.a.identity
-	if l == c.a {
-		far = c.asKnown(c.b)
-	}
-	l.sent++
-	cseq := strconv.FormatUint(uint64(l.sent), 10) + " BYE"
-	c.transact(l, func(w way) *sip.Request { return c.bye(l, w, uri, far, cseq, reason) }, func(res *sip.Response) {
+	cseq := l.cseq.next()
+	c.transact(l, func(w way) *sip.Request {
+		out := c.request(l, w, sip.BYE, uri, cseq)
+		if reason != "" {
+			out.AppendHeader(sip.NewHeader("Reason", reason))
+		}
+		return out
+	}, func(res *sip.Response) {
 		if res == nil || !res.IsProvisional() {
 			done()
 		}
 	}, func(error) { done() })
 }
 
-// bye is a BYE of our own to a leg's peer, from the far end's identity.
-func (c *call) bye(l *leg, w way, uri sip.Uri, from, cseq, reason string) *sip.Request {
-	out := sip.NewRequest(sip.BYE, uri)
+// request is one of our own to a leg's peer, in the far end's name.
+func (c *call) request(l *leg, w way, method sip.RequestMethod, uri sip.Uri, cseq uint32) *sip.Request {
+	far := c.a.identity
+	if l == c.a {
+		far = c.asKnown(c.b)
+	}
+	out := sip.NewRequest(method, uri)
 	out.AppendHeader(sip.NewHeader("Via", w.via()))
 	for _, r := range l.routes {
 		out.AppendHeader(sip.NewHeader("Route", r))
 	}
 	out.AppendHeader(sip.NewHeader("Max-Forwards", "70"))
-	out.AppendHeader(sip.NewHeader("From", from))
+	out.AppendHeader(sip.NewHeader("From", far))
 	out.AppendHeader(sip.NewHeader("To", l.identity))
 	out.AppendHeader(sip.NewHeader("Call-ID", c.callID))
-	out.AppendHeader(sip.NewHeader("CSeq", cseq))
-	if reason != "" {
-		out.AppendHeader(sip.NewHeader("Reason", reason))
-	}
+	out.AppendHeader(sip.NewHeader("CSeq", fmt.Sprintf("%d %s", cseq, method)))
 	out.SetBody(nil)
 	return out
 }

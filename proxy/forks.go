@@ -19,6 +19,7 @@ type fork struct {
 // meet takes what a response says of the called party: its tag, target and
 // route set (RFC 3261 section 12.1.2).
 func (c *call) meet(res *sip.Response) {
+	c.b.notice(res)
 	tag := tagOf(header(res, "to"))
 	if tag == "" {
 		c.b.learn(res)

@@ -21,7 +21,8 @@ type invite struct {
 	attempt  int     // counts the ways tried
 	given    []given // attempts that were given up
 	patience *time.Timer
-	offered  bool // it carries the offer; otherwise the 2xx does, and the ACK the answer
+	number   uint32 // its CSeq for its receiver
+	offered  bool   // it carries the offer; otherwise the 2xx does, and the ACK the answer
 
 	provisional bool // something was heard, so it may be cancelled
 	cancelled   bool
@@ -109,7 +110,7 @@ func (c *call) ackAnswer(inv *invite, res *sip.Response, ack *sip.Request) {
 	body := c.answerFrom(inv.from, ack)
 	out, w := l.side.compose(l.way(), func(w way) *sip.Request {
 		out := relayRequest(ack, uri, hop{via: w.via(), contact: w.by.contact, routes: l.routes,
-			maxHops: maxHops(ack), body: body})
+			maxHops: maxHops(ack), cseq: inv.number, body: body})
 		c.exchangeTags(out, l)
 		return out
 	})
@@ -180,6 +181,7 @@ func (c *call) onAck(ev event) {
 			c.settleParties(inv.from, inv.another, res)
 		}
 	}
+	inv.from.offer, inv.to.offer = nil, nil // whoever made it, it is answered
 	if inv == c.re {
 		c.re = nil
 		c.last = inv
@@ -206,9 +208,9 @@ func (c *call) onFurtherAnswer(ev event) {
 // hangUpFork accepts a 2xx that nobody will talk to, and hangs up.
 func (c *call) hangUpFork(res *sip.Response, w way) {
 	fork := &leg{call: c, side: c.b.side, socket: w.by, party: c.b.party, source: w.to,
-		identity: header(res, "to"), routes: reversed(list(res, "record-route")), sent: c.b.sent}
+		identity: header(res, "to"), routes: reversed(list(res, "record-route")), cseq: &numbers{sent: c.inv.number}}
 	fork.learn(res)
-	extra := &invite{from: c.inv.from, to: fork, tx: c.inv.tx}
+	extra := &invite{from: c.inv.from, to: fork, tx: c.inv.tx, number: c.inv.number}
 	c.ackAnswer(extra, res, nil)
 	c.sendBye(fork, "", func() {})
 }
@@ -216,9 +218,12 @@ func (c *call) hangUpFork(res *sip.Response, w way) {
 // onStray2xx repeats the ACK of a 2xx that is repeated after its transaction.
 func (c *call) onStray2xx(ev event) {
 	for _, inv := range []*invite{c.inv, c.re, c.last} {
-		if inv != nil && inv.ack != nil && ev.leg == inv.to && cseqOf(ev.res) == cseqOf(inv.tx.req) {
+		if inv != nil && inv.ack != nil && ev.leg == inv.to && cseqOf(ev.res) == inv.number {
 			inv.sendAck(c)
 			return
 		}
+	}
+	if c.said != nil && ev.leg == c.said.to && cseqOf(ev.res) == c.said.number {
+		c.repeatAck(c.said)
 	}
 }

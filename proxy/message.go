@@ -233,6 +233,7 @@ type hop struct {
 	contacts func(string) string // makes a Contact value; nil puts contact into it
 	routes   []string
 	maxHops  int
+	cseq     uint32       // its number for the receiver
 	vias     []sip.Header // in a response: the request's own
 	recorded []sip.Header // in a response: the request's Record-Route
 	body     []byte
@@ -260,6 +261,8 @@ func relayRequest(in *sip.Request, uri sip.Uri, h hop) *sip.Request {
 		case "max-forwards":
 			hops = true
 			out.AppendHeader(sip.NewHeader(x.Name(), strconv.Itoa(h.maxHops)))
+		case "cseq":
+			out.AppendHeader(numbered(x, h.cseq))
 		case "contact":
 			out.AppendHeader(sip.NewHeader(x.Name(), h.contactOf(x.Value())))
 		default:
@@ -286,6 +289,8 @@ func relayResponse(in *sip.Response, h hop) *sip.Response {
 	for _, x := range in.Headers() {
 		switch canonical(x.Name()) {
 		case "via", "record-route", "content-length":
+		case "cseq":
+			out.AppendHeader(numbered(x, h.cseq))
 		case "contact":
 			v := x.Value()
 			if in.StatusCode < 300 || h.contacts != nil { // a redirection's Contacts are the message (RFC 3261 section 21.3)

@@ -58,6 +58,7 @@ type onward struct {
 	way    way
 	uri    sip.Uri
 	routes []string
+	cseq   uint32 // its number for the receiver; 0: as it is
 
 	asking  func(contact string) func(string) string // makes Contact values of the request with our address; nil: as ever
 	telling func(string) string                      // makes Contact values of responses; nil: our address
@@ -82,7 +83,7 @@ func (t *transport) passOn(tx *serverTx, o onward) {
 			return
 		}
 		out := relayResponse(res, hop{contact: t.contact, contacts: o.telling, vias: received(tx.req, tx.from),
-			recorded: headers(tx.req, "record-route"), body: res.Body()})
+			recorded: headers(tx.req, "record-route"), cseq: cseqOf(tx.req), body: res.Body()})
 		heard(res, out)
 		if err := tx.respond(out); err != nil {
 			t.side.gate.log.Warn("passing back a response", "error", err)
@@ -96,7 +97,7 @@ func (t *transport) passOn(tx *serverTx, o onward) {
 
 // onwards makes the other side's request.
 func (t *transport) onwards(tx *serverTx, o onward, w way) *sip.Request {
-	h := hop{via: w.via(), contact: w.by.contact, routes: o.routes, maxHops: maxHops(tx.req), body: t.registrantsIn(tx.req)}
+	h := hop{via: w.via(), contact: w.by.contact, routes: o.routes, maxHops: maxHops(tx.req), cseq: o.cseq, body: t.registrantsIn(tx.req)}
 	if o.asking != nil {
 		h.contacts = o.asking(w.by.contact)
 	}

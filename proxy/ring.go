@@ -50,7 +50,7 @@ func (c *call) ringsFirst(req *sip.Request) bool {
 	}
 	for _, codec := range s.Audio().Codecs() {
 		if playable(codec) {
-			c.ring = &ringFirst{tag: randomToken(), codec: codec, id: randomID(), version: 1}
+			c.ring = &ringFirst{tag: randomToken(), codec: codec, id: randomID()}
 			c.a.sdp = s
 			return true
 		}
@@ -86,7 +86,7 @@ func (c *call) ownAnswer(tx *serverTx, offer *sdp.Session) (*sip.Response, error
 	if err != nil {
 		return nil, err
 	}
-	c.ring.version++
+	c.a.told = c.tell(c.a, body)
 	ok := newResponse(tx.req, tx.from, sip.StatusOK, "OK", c.ring.tag)
 	for _, h := range headers(tx.req, "record-route") {
 		ok.AppendHeader(h)
@@ -94,7 +94,7 @@ func (c *call) ownAnswer(tx *serverTx, offer *sdp.Session) (*sip.Response, error
 	ok.AppendHeader(sip.NewHeader("Contact", "<sip:"+tx.by.contact+">"))
 	ok.AppendHeader(sip.NewHeader("Allow", allowed))
 	ok.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
-	ok.SetBody(body)
+	ok.SetBody(c.a.told.body)
 	return ok, nil
 }
 
@@ -107,7 +107,8 @@ func (c *call) ringOut() {
 	c.state = calling
 	c.untried = c.b.side.routes()
 	tx := c.inv.tx
-	offer := c.a.sdp.Rewrite(sdp.Change{RTP: c.address(c.b), Keep: c.ring.keeps})
+	c.b.offered = c.tell(c.b, c.a.sdp.Rewrite(sdp.Change{RTP: c.address(c.b), Keep: c.ring.keeps}))
+	offer := c.b.offered.body
 	c.inv.build = func(w way) *sip.Request {
 		out := relayRequest(tx.req, tx.req.Recipient, hop{via: w.via(), contact: w.by.contact,
 			routes: c.a.socket.routesOn(tx.req), maxHops: maxHops(tx.req), body: offer})
@@ -161,7 +162,7 @@ func (c *call) onRinging(ev event) {
 	first := !c.ring.heard
 	c.ring.heard = true
 	if hasSDP(ev.res) {
-		c.replyBody(c.inv, ev.res)
+		c.takeAnswer(c.b, ev.res)
 		c.keepAnswer(ev.res)
 		c.media.relay.Bridge()
 		return
@@ -188,9 +189,9 @@ func (c *call) onConnect(ev event) {
 	c.meet(ev.res)
 	c.b.asserted = asserted(ev.res)
 	c.answered, c.outcome = true, "answered"
-	c.replyBody(c.inv, ev.res)
+	c.takeAnswer(c.b, ev.res)
 	c.win(ev.res)
-	c.timeSession(ev.res)
+	c.timeSession(c.a, ev.res)
 	c.ackAnswer(c.inv, ev.res, nil)
 	c.state = bridged
 	c.media.relay.Bridge()

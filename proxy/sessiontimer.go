@@ -14,18 +14,28 @@ const sessionGrace = 2 * time.Second
 
 // timeSession follows the session timer that the peers agree on in a 2xx to an
 // INVITE or UPDATE (RFC 4028 section 7.2). Refreshing is theirs; if nobody does,
-// both are hung up on: one of them may be gone without a word.
-func (c *call) timeSession(res *sip.Response) {
+// both are hung up on: one of them may be gone without a word. from sent the
+// request.
+func (c *call) timeSession(from *leg, res *sip.Response) {
 	if !res.IsSuccess() {
 		return
 	}
+	c.refresher = from
+	if _, params, _ := strings.Cut(header(res, "session-expires"), ";"); strings.EqualFold(param(params, "refresher"), "uas") {
+		c.refresher = from.other()
+	}
+	c.restartExpiry(sessionInterval(res))
+}
+
+// restartExpiry begins the session's time anew; 0 is for ever (RFC 4028 section
+// 7.2).
+func (c *call) restartExpiry(interval time.Duration) {
 	if c.expiry != nil {
 		c.expiry.Stop()
 		c.expiry = nil
 	}
-	interval := sessionInterval(res)
-	if interval == 0 {
-		return // RFC 4028 section 7.2: no timer any more
+	if c.interval = interval; interval == 0 {
+		return
 	}
 	c.expiry = c.after(interval+sessionGrace, func() {
 		if c.state == ending || c.state == ended {

@@ -22,7 +22,7 @@ func (c *call) start(tx *serverTx) {
 	}
 	c.anchor()
 	c.inv = &invite{from: c.a, to: c.b, tx: tx, offered: hasSDP(tx.req)}
-	c.b.sent = cseqOf(tx.req)
+	c.inv.number = c.b.cseq.pass(tx.req)
 	if c.ringsFirst(tx.req) {
 		c.startAlone(tx)
 		return
@@ -171,7 +171,7 @@ func reversed(in []string) []string {
 // back makes the response for who sent the INVITE from the one that came.
 func (c *call) back(inv *invite, res *sip.Response) *sip.Response {
 	out := relayResponse(res, hop{contact: inv.tx.by.contact, vias: received(inv.tx.req, inv.tx.from),
-		recorded: headers(inv.tx.req, "record-route"), body: c.replyBody(inv, res)})
+		recorded: headers(inv.tx.req, "record-route"), cseq: cseqOf(inv.tx.req), body: c.replyBody(inv, res)})
 	c.exchangeTags(out, inv.from)
 	return out
 }
@@ -185,7 +185,7 @@ func (c *call) onAnswer(ev event) {
 	c.answered, c.outcome = true, "answered"
 	body := c.back(c.inv, ev.res)
 	c.win(ev.res)
-	c.timeSession(ev.res)
+	c.timeSession(c.a, ev.res)
 	if c.asks() {
 		c.media.relay.Gate()
 	}

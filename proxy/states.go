@@ -180,6 +180,7 @@ func (c *call) step(ev event) {
 	}
 	if f != nil {
 		f(c, ev)
+		c.indicate()
 		return
 	}
 	c.gate.metrics.unexpected.WithLabelValues(c.state.String(), ev.kind.String()).Inc()

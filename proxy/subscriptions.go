@@ -68,7 +68,7 @@ func (sub *subscription) extend(d time.Duration) { sub.until = time.Now().Add(d 
 func (t *transport) subscribe(tx *serverTx, o onward) func(res, back *sip.Response) {
 	all, req := t.side.gate.subscriptions, tx.req
 	sub := &subscription{key: dialogKey{t.side, header(req, "call-id"), tagOf(header(req, "from"))},
-		subscriber: &leg{side: t.side, socket: t, source: Place{Transport: t.transport, Addr: tx.from}, routes: list(req, "record-route")},
+		subscriber: &leg{side: t.side, socket: t, source: Place{Transport: t.transport, Addr: tx.from}, routes: list(req, "record-route"), cseq: &numbers{}},
 		notifiers:  map[string]*leg{}}
 	sub.subscriber.learn(req)
 	sub.extend(lifetime)
@@ -125,7 +125,7 @@ func (c *call) subscribed(from *leg, req *sip.Request, res *sip.Response) {
 		return
 	}
 	end := func(l *leg) *leg {
-		return &leg{side: l.side, socket: l.socket, source: l.source, target: l.target, routes: l.routes}
+		return &leg{side: l.side, socket: l.socket, source: l.source, target: l.target, routes: l.routes, cseq: l.cseq}
 	}
 	sub := &subscription{key: dialogKey{from.side, c.callID, tagOf(header(req, "from"))}, subscriber: end(from),
 		notifiers: map[string]*leg{tagOf(header(req, "to")): end(from.other())}}
@@ -138,7 +138,7 @@ func (c *call) subscribed(from *leg, req *sip.Request, res *sip.Response) {
 func (sub *subscription) notifier(tag string, w way) *leg {
 	n := sub.notifiers[tag]
 	if n == nil && len(sub.notifiers) < maxNotifiers {
-		n = &leg{side: w.by.side, socket: w.by, source: w.to}
+		n = &leg{side: w.by.side, socket: w.by, source: w.to, cseq: &numbers{}}
 		sub.notifiers[tag] = n
 	}
 	return n
@@ -163,7 +163,7 @@ func (t *transport) inSubscription(tx *serverTx) bool {
 	if tx.req.Method == sip.NOTIFY {
 		sub.notified(tx.req, from)
 	}
-	o := onward{way: to.way(), routes: to.routes}
+	o := onward{way: to.way(), routes: to.routes, cseq: to.cseq.pass(tx.req)}
 	uri, err := uriOf(to.target)
 	all.mu.Unlock()
 	if err != nil {

@@ -37,6 +37,9 @@ var mutations = []mutation{
 	{"2: one yes of two is enough", "consent/asking.go",
 		"if m.asks[p].state != saidYes {", "if m.asks[p].state != saidYes && false {",
 		"./consent", "TestBothPartiesMustSayYes"},
+	{"2: an objection isn't heard", "consent/machine.go",
+		"		Objected:       (*Machine).takenBack,", "		Objected:       nothing,",
+		"./consent", "TestInvariant2_OnlyAnExplicitYes"},
 	// 3. WithdrawalIsABarrier
 	{"3: a paused tap goes on", "media/tap.go",
 		"len(t.paused) > 0 || ", "",

@@ -217,7 +217,7 @@ func (a *actor) request(method, number string, o options) error {
 		}
 		fallthrough
 	case method == "ACK":
-		seq = a.number()
+		seq = cseq(a.invite)
 	default:
 		a.cseq = seq
 	}
@@ -237,15 +237,6 @@ func (a *actor) request(method, number string, o options) error {
 		a.invite, a.final = m, nil
 	}
 	return a.send(m)
-}
-
-// number is the latest INVITE's.
-func (a *actor) number() int {
-	n, err := strconv.Atoi(strings.Fields(a.invite.get("CSeq"))[0])
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // reasons are the phrases where a scenario gives none.

@@ -73,14 +73,17 @@ func (o options) apply(a *actor, m *message) error {
 // variants are the kinds of descriptions beside the plain directions, as
 // replacements in a plain one.
 var variants = map[string][]string{
-	"g729":     {"RTP/AVP 0 8 101", "RTP/AVP 18 101", "a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000", "a=rtpmap:18 G729/8000"},
-	"pcma":     {"RTP/AVP 0 8 101", "RTP/AVP 8 101", "a=rtpmap:0 PCMU/8000\r\n", ""},
-	"wide":     {"RTP/AVP 0 8 101", "RTP/AVP 9 18 0 101", "a=rtpmap:8 PCMA/8000", "a=rtpmap:9 G722/8000\r\na=rtpmap:18 G729/8000"},
-	"events96": {"RTP/AVP 0 8 101", "RTP/AVP 0 8 96", ":101 ", ":96 "},
-	"noevents": {"RTP/AVP 0 8 101", "RTP/AVP 0 8", "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n", ""},
-	"zero":     {"c=IN IP4 127.0.0.1", "c=IN IP4 0.0.0.0"},
-	"ice":      {"a=ptime", "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=candidate:1 1 UDP 1 192.0.2.1 9 typ host\r\na=rtcp-mux\r\na=ptime"},
-	"video":    {"a=sendrecv\r\n", "a=sendrecv\r\nm=video 9078 RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n"},
+	"g729":       {"RTP/AVP 0 8 101", "RTP/AVP 18 101", "a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000", "a=rtpmap:18 G729/8000"},
+	"pcma":       {"RTP/AVP 0 8 101", "RTP/AVP 8 101", "a=rtpmap:0 PCMU/8000\r\n", ""},
+	"wide":       {"RTP/AVP 0 8 101", "RTP/AVP 9 18 0 101", "a=rtpmap:8 PCMA/8000", "a=rtpmap:9 G722/8000\r\na=rtpmap:18 G729/8000"},
+	"events96":   {"RTP/AVP 0 8 101", "RTP/AVP 0 8 96", ":101 ", ":96 "},
+	"noevents":   {"RTP/AVP 0 8 101", "RTP/AVP 0 8", "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n", ""},
+	"zero":       {"c=IN IP4 127.0.0.1", "c=IN IP4 0.0.0.0"},
+	"ice":        {"a=ptime", "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=candidate:1 1 UDP 1 192.0.2.1 9 typ host\r\na=rtcp-mux\r\na=ptime"},
+	"unrecorded": {"a=sendrecv", "a=recordpref:off\r\na=sendrecv"},
+	"recordable": {"a=sendrecv", "a=recordpref:on\r\na=sendrecv"},
+	"wantspause": {"a=sendrecv", "a=recordpref:pause\r\na=sendrecv"},
+	"video":      {"a=sendrecv\r\n", "a=sendrecv\r\nm=video 9078 RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n"},
 }
 
 // describe makes a session description. "answer" is the direction that answers

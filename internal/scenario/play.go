@@ -33,8 +33,10 @@ func (f *Failure) Unwrap() error { return f.Err }
 // player plays one scenario.
 type player struct {
 	settings Settings
-	direct   bool // media may go round the gate
-	answers  bool // the gate answers the caller itself
+	direct   bool            // media may go round the gate
+	answers  bool            // the gate answers the caller itself
+	tells    map[string]bool // whom it tells of recording
+	ahead    map[string]int  // requests of its own to each, by which its numbers are ahead
 	actors   map[string]*actor
 	gate     Gate
 	evidence *Evidence
@@ -48,7 +50,7 @@ type player struct {
 // after each: nothing recorded before consent, nothing in the clear, no number
 // in the program's log. The error is a *Failure.
 func (s *Script) Play(start Start) error {
-	p := &player{actors: map[string]*actor{}, settings: Settings{Prompt: 400 * time.Millisecond}, start: time.Now()}
+	p := &player{actors: map[string]*actor{}, tells: map[string]bool{}, ahead: map[string]int{}, settings: Settings{Prompt: 400 * time.Millisecond}, start: time.Now()}
 	defer p.close()
 	at := line{}
 	fail := func(err error) error {

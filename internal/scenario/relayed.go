@@ -24,11 +24,11 @@ func (p *player) relayed(to *actor, out *message) error {
 	if from == nil || out.method() == "CANCEL" || out.method() == "ACK" && out.body == "" {
 		return nil // CANCEL and ACK are each hop's own
 	}
-	in := from.origin(out)
+	in := p.origin(from, to, out)
 	if in == nil {
-		return p.own(out)
+		return p.own(to, out)
 	}
-	err := errors.Join(sameStart(to, in, out), p.sameHeaders(from, to, in, out), p.sameBody(from, in, out), ownVia(to, out))
+	err := errors.Join(sameStart(to, in, out), p.sameHeaders(from, to, in, out), p.sameBody(from, to, in, out), ownVia(to, out))
 	if err != nil {
 		return fmt.Errorf("%s was changed on its way: %w", out.kind(), err)
 	}
@@ -36,9 +36,13 @@ func (p *player) relayed(to *actor, out *message) error {
 }
 
 // own: by itself the gate ends calls and refuses requests; it calls nobody, and
-// rings and answers for nobody.
-func (p *player) own(out *message) error {
-	calls := out.request() && out.method() != "BYE"
+// rings and answers for nobody. Who is told of recording gets re-INVITEs.
+func (p *player) own(to *actor, out *message) error {
+	indicates := p.tells[to.name] && out.method() == "INVITE" && out.request() && param(out.get("To"), "tag") != ""
+	if indicates {
+		p.ahead[to.name]++
+	}
+	calls := out.request() && out.method() != "BYE" && !indicates
 	answers := out.method() == "INVITE" && out.status() > 100 && out.status() < 300 && !p.answers
 	known := slices.ContainsFunc(slices.Concat(p.actors["carrier"].sent, p.actors["pbx"].sent),
 		func(s sending) bool { return s.get("Call-ID") == out.get("Call-ID") })
@@ -48,14 +52,29 @@ func (p *player) own(out *message) error {
 	return nil
 }
 
-// origin is the latest message that an actor sent and that another may be.
-func (a *actor) origin(out *message) *message {
-	for _, s := range slices.Backward(a.sent) {
-		if s.kind() == out.kind() && s.get("CSeq") == out.get("CSeq") && s.get("Call-ID") == out.get("Call-ID") {
+// origin is the latest message that an actor sent and that another may be. The
+// numbers of requests are ahead by those that the gate has sent itself.
+func (p *player) origin(from, to *actor, out *message) *message {
+	ahead := p.ahead[from.name]
+	if out.request() {
+		ahead = -p.ahead[to.name]
+	}
+	want := fmt.Sprintf("%d %s", cseq(out)+ahead, out.method())
+	for _, s := range slices.Backward(from.sent) {
+		if s.kind() == out.kind() && s.get("CSeq") == want && s.get("Call-ID") == out.get("Call-ID") {
 			return s.message
 		}
 	}
 	return nil
+}
+
+// cseq is a message's CSeq.
+func cseq(m *message) int {
+	n, err := strconv.Atoi(strings.Fields(m.get("CSeq"))[0])
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // sameStart: a status with its phrase; a Request-URI outside a dialog; within
@@ -130,8 +149,11 @@ func (p *player) sameHeaders(from, to *actor, in, out *message) error {
 
 // ownDialog: where the gate answers the caller there are two dialogs with tags
 // of their own, and neither reliable provisional responses nor a session timer
-// between them.
+// between them. Where it has sent requests of its own, CSeq differs.
 func (p *player) ownDialog(h header) bool {
+	if h.is("CSeq") && p.ahead["carrier"]+p.ahead["pbx"] > 0 {
+		return true // origin has compared it
+	}
 	return p.answers && slices.ContainsFunc([]string{"From", "To", "Supported", "Session-Expires", "Min-SE"}, h.is)
 }
 
@@ -148,11 +170,11 @@ func oneHop(h header) bool {
 }
 
 // ours are the lines of a session description that the gate may change.
-var ours = regexp.MustCompile(`^(c=|m=|a=rtcp|a=ice|a=candidate|a=end-of-candidates|a=rtpmap:|a=fmtp:)`)
+var ours = regexp.MustCompile(`^(c=|m=|a=record:|a=rtcp|a=ice|a=candidate|a=end-of-candidates|a=rtpmap:|a=fmtp:)`)
 
 // sameBody: a session description but for the lines that are ours, and without
 // the sender's port; any other body as it is.
-func (p *player) sameBody(from *actor, in, out *message) error {
+func (p *player) sameBody(from, to *actor, in, out *message) error {
 	if in.get("Content-Type") != "application/sdp" {
 		if in.body != out.body {
 			return fmt.Errorf("its body is %q instead of %q", out.body, in.body)
@@ -162,7 +184,7 @@ func (p *player) sameBody(from *actor, in, out *message) error {
 	kept := func(body string) string {
 		lines := strings.Split(body, "\r\n")
 		return strings.Join(slices.DeleteFunc(lines, func(line string) bool {
-			return ours.MatchString(line) || p.answers && strings.HasPrefix(line, "o=")
+			return ours.MatchString(line) || (p.answers || p.tells[to.name]) && strings.HasPrefix(line, "o=")
 		}), "\n")
 	}
 	if was, is := kept(in.body), kept(out.body); was != is {

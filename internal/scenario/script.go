@@ -51,6 +51,7 @@ var verbs = []verb{
 	word(setting, `small disk`, (*player).smallDisk),
 	word(setting, `media may go directly`, (*player).mayGoDirectly),
 	word(setting, `the gate answers the caller`, (*player).answersTheCaller),
+	word(setting, `the gate tells (carrier|pbx) of recording`, (*player).tellsOfRecording),
 
 	word(step, `(\w+)> ([A-Z]+)((?: (?:to )?[a-z0-9+][\w:+.]*)??)((?: sdp(?:=\w+)?)?)((?: \| .+)?)`, (*player).sayRequest),
 	word(step, `(\w+)> (\d{3}) ([A-Z]+)((?: "[^"]+")?)((?: sdp(?:=\w+)?)?)((?: \| .+)?)`, (*player).sayResponse),

@@ -43,6 +43,11 @@ func (p *player) answersTheCaller([]string) error {
 	return nil
 }
 
+func (p *player) tellsOfRecording(w []string) error {
+	p.tells[w[0]] = true
+	return nil
+}
+
 func (p *player) disk(w []string) error { return p.gate.FillDisk(w[0] == "full") }
 
 func (p *player) sayRequest(w []string) error {

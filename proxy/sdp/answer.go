@@ -56,16 +56,11 @@ func Origin(at netip.Addr, id, version uint64) string {
 
 // WithOrigin puts another o= line into a description.
 func WithOrigin(body []byte, origin string) []byte {
-	text := string(body)
-	start := strings.Index(text, "o=")
-	if start < 0 || start > 0 && text[start-1] != '\n' {
+	start, end, ok := originLine(body)
+	if !ok {
 		return body
 	}
-	end := strings.IndexAny(text[start:], "\r\n")
-	if end < 0 {
-		return body
-	}
-	return []byte(text[:start] + origin + text[start+end:])
+	return []byte(string(body[:start]) + origin + string(body[end:]))
 }
 
 func (m *Media) events(rate int) (Codec, bool) {

@@ -2,8 +2,11 @@ package proxy
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // TestAnAddressThatVanishedIsAcceptedForAWhile, not for ever, and not too many are.
@@ -45,5 +48,38 @@ func TestAnAddressThatVanishedIsAcceptedForAWhile(t *testing.T) {
 	}
 	if s.accepts(netip.MustParseAddr("192.0.2.2")) {
 		t.Error("a stranger is accepted")
+	}
+}
+
+// TestWhatIsHeardOfAPeerThatMovedMakesNoSeries: an answer to an OPTIONS, or a call
+// that failed there, may come after DNS moved it.
+func TestWhatIsHeardOfAPeerThatMovedMakesNoSeries(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	p := newPeerStates(newMetrics(reg), "main", "pbx")
+	old, now := Place{Transport: "udp", Addr: netip.MustParseAddrPort("192.0.2.1:5060")}, Place{Transport: "udp", Addr: netip.MustParseAddrPort("192.0.2.2:5060")}
+	p.know([]Place{old})
+	p.know([]Place{now})
+	p.set(old, true)
+	p.set(old, false)
+	p.failed(old, 0)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var series []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "consentgate_peer_up" {
+				series = append(series, m.GetLabel()[0].GetValue())
+			}
+		}
+	}
+	if strings.Join(series, " ") != "192.0.2.2:5060" {
+		t.Errorf("series of %q", series)
+	}
+	p.failed(now, 0)
+	p.know([]Place{now})
+	if p.is(now) {
+		t.Error("a peer that stayed is up again because DNS was asked")
 	}
 }

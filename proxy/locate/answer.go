@@ -34,6 +34,9 @@ func (l *locating) hops(host, transport string, port uint16) (out []Hop) {
 		addrs := slices.Clone(l.ask(host, t).Addrs)
 		slices.SortFunc(addrs, netip.Addr.Compare)
 		for _, a := range addrs {
+			if a.IsUnspecified() || a.IsMulticast() || a.Is4() == s.IPv6 { // the last: IPv4 in the guise of IPv6
+				continue
+			}
 			if l.found++; l.found <= maxHops {
 				out = append(out, Hop{transport, netip.AddrPortFrom(a, port)})
 			}

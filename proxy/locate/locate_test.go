@@ -112,6 +112,8 @@ func TestAPeerIsLocatedAsRFC3263Says(t *testing.T) {
 			"udp 192.0.2.1:5060"},
 		{"NAPTR that leads nowhere", locate.Peer{Host: "p.test"}, "udp4", map[string]string{
 			"NAPTR p.test": "60 1 s SIP+D2U u.test", "SRV _sip._udp.p.test": "10 1 5070 a.test"}, "udp 192.0.2.1:5070"},
+		{"addresses that aren't anybody's", locate.Peer{Host: "q.test", Port: 5060}, "udp4 udp6", map[string]string{
+			"A q.test": "0.0.0.0;224.0.0.1;192.0.2.1", "AAAA q.test": "::;ff02::1;192.0.2.2;2001:db8::2"}, "udp 192.0.2.1:5060, udp [2001:db8::2]:5060"},
 		{"an address that stands twice", locate.Peer{Host: "p.test"}, "udp4", map[string]string{
 			"SRV _sip._udp.p.test": "1 0 5060 a.test; 2 0 5060 a.test"}, "udp 192.0.2.1:5060"},
 	} {

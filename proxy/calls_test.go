@@ -18,6 +18,7 @@ import (
 	"consentgate/internal/phone"
 	"consentgate/media"
 	"consentgate/proxy"
+	"consentgate/proxy/locate"
 )
 
 var loopback = netip.MustParseAddrPort("127.0.0.1:0")
@@ -126,7 +127,7 @@ func newWorld(t testing.TB, policies consent.Policies, tune func(*proxy.Config))
 	}
 	w.engine = media.NewEngine(media.Config{Pool: w.pool, Metrics: media.NewMetrics(reg, w.pool), Log: log})
 	side := func(p *phone.Phone) proxy.Side {
-		return proxy.Side{Listen: []proxy.Listen{{Transport: "udp", Addr: loopback}}, Peers: []proxy.Place{{Transport: "udp", Addr: p.Addr()}},
+		return proxy.Side{Listen: []proxy.Listen{{Transport: "udp", Addr: loopback}}, Peers: []locate.Peer{locate.At("udp", p.Addr())},
 			AcceptFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
 	}
 	cfg := proxy.Config{Node: "n", Trunks: []proxy.Trunk{{Name: "main", Carrier: side(w.caller), PBX: side(w.agent)}},

@@ -10,6 +10,7 @@ import (
 
 	"consentgate/consent"
 	"consentgate/media"
+	"consentgate/proxy/locate"
 )
 
 // Config is what a Gate needs. All of it is set before New and not changed
@@ -27,7 +28,8 @@ type Config struct {
 	Ledger   consent.Ledger // nil: nothing is recorded
 	Recorder Recorder       // nil: nothing is recorded
 	Prompts  Prompts
-	Bindings Bindings // nil: registrations are forgotten at a restart
+	Bindings Bindings      // nil: registrations are forgotten at a restart
+	DNS      locate.Lookup // tells where peers are that are named by a domain
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -60,8 +62,8 @@ func (t *Trunk) patience() time.Duration {
 type Side struct {
 	Listen     []Listen       // requests leave from the first of their transport and family
 	TLS        *TLS           // needed to listen with TLS
-	Peers      []Place        // where calls to this side go, in order
-	AcceptFrom []netip.Prefix // who may send to us
+	Peers      []locate.Peer  // where calls to this side go, in order
+	AcceptFrom []netip.Prefix // who may send to us; none: the peers' addresses, as DNS has them now and had them a while ago
 	Advertise  string         // host[:port] for Via and Contact; "": the listening address
 	Media      netip.Addr     // in SDP towards this side; invalid: the first listening address
 }

@@ -30,9 +30,9 @@ type Gate struct {
 	closed  bool          // no call is taken any more
 	changed chan struct{} // closed and remade when a call ends
 
-	calls   sync.WaitGroup // goroutines of calls and their scribes
-	pings   sync.WaitGroup
-	stopCtx context.Context // ends the pings
+	calls   sync.WaitGroup  // goroutines of calls and their scribes
+	pings   sync.WaitGroup  // goroutines that ping peers, and that follow DNS
+	stopCtx context.Context // ends them
 	stop    context.CancelFunc
 
 	registrar     *registrar
@@ -50,6 +50,7 @@ type side struct {
 	endpoints []*transport
 	certs     *certificates // nil: no TLS
 	up        *peerStates
+	where     whereabouts
 	media     netip.Addr // where RTP of this side is bound; invalid: where its signalling is
 }
 
@@ -107,7 +108,8 @@ func (g *Gate) newSide(t *Trunk, conf *Side, party consent.Party) (*side, error)
 	if bindable(conf.Media) {
 		s.media = conf.Media
 	}
-	s.up = newPeerStates(g.metrics, t.Name, s.name(), conf.Peers)
+	s.up = newPeerStates(g.metrics, t.Name, s.name())
+	s.settleFixed()
 	g.sides = append(g.sides, s)
 	if conf.TLS != nil {
 		var err error
@@ -175,19 +177,6 @@ func hasPort(hostport string) bool {
 	return strings.LastIndexByte(hostport, ':') > strings.LastIndexByte(hostport, ']')
 }
 
-// accepts reports whether an address may send to this side.
-func (s *side) accepts(a netip.Addr) bool {
-	for _, p := range s.conf.AcceptFrom {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
-// places are those of the side's peers, in order.
-func (s *side) places() []Place { return s.conf.Peers }
-
 // bindable reports whether an address is one of this machine's. A media address
 // that isn't stands for a NAT in front of it: it goes into SDP only.
 func bindable(a netip.Addr) bool {
@@ -208,8 +197,10 @@ func (s *side) name() string {
 	return "pbx"
 }
 
-// Start begins to take calls.
+// Start begins to take calls. It waits up to two seconds for the first answers of
+// DNS, if it needs any.
 func (g *Gate) Start() {
+	g.startLocating()
 	for _, s := range g.sides {
 		for _, t := range s.endpoints {
 			t.endpoint.serve()

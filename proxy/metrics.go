@@ -17,6 +17,7 @@ type metrics struct {
 	unexpected   *prometheus.CounterVec
 	peerUp       *prometheus.GaugeVec
 	failovers    *prometheus.CounterVec
+	dnsFailures  *prometheus.CounterVec
 	unanchored   prometheus.Counter
 	evidenceLost prometheus.Counter
 	faults       prometheus.Counter
@@ -41,6 +42,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		failovers: f.NewCounterVec(prometheus.CounterOpts{Name: name("failovers_total"),
 			Help: "Calls that were given to another peer, for the one before didn't answer or refused with 503."},
 			[]string{"trunk", "side"}),
+		dnsFailures: f.NewCounterVec(prometheus.CounterOpts{Name: name("dns_failures_total"),
+			Help: "Times that DNS didn't say where a peer is. Calls go to where it was last."}, []string{"trunk", "side"}),
 		unanchored: f.NewCounter(prometheus.CounterOpts{Name: name("calls_unanchored_total"),
 			Help: "Calls whose media went directly for want of ports."}),
 		evidenceLost: f.NewCounter(prometheus.CounterOpts{Name: name("evidence_lost_total"),
@@ -61,5 +64,8 @@ func (m *metrics) trunk(name string) {
 	for _, k := range []consent.Kind{consent.Granted, consent.Declined, consent.Silent, consent.WrongKey, consent.HungUp,
 		consent.Withdrawn, consent.Bypassed, consent.Failed} {
 		m.consent.WithLabelValues(name, string(k))
+	}
+	for _, side := range []string{"carrier", "pbx"} {
+		m.dnsFailures.WithLabelValues(name, side)
 	}
 }

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -27,6 +28,7 @@ import (
 
 	"consentgate/consent"
 	"consentgate/proxy"
+	"consentgate/proxy/locate"
 )
 
 // peer is a SIP element in the raw: it sends what it is told to and hands over
@@ -240,7 +242,7 @@ func newRawGate(t testing.TB, carrier, pbx proxy.Side, tune func(*proxy.Config))
 	carrier.AcceptFrom, pbx.AcceptFrom = all, all
 	g := &rawGate{reg: prometheus.NewRegistry()}
 	cfg := proxy.Config{Node: "n", Trunks: []proxy.Trunk{{Name: "main", Carrier: carrier, PBX: pbx}},
-		Log: slog.New(slog.DiscardHandler), Registerer: g.reg}
+		DNS: onLoopback{}, Log: slog.New(slog.DiscardHandler), Registerer: g.reg}
 	if tune != nil {
 		tune(&cfg)
 	}
@@ -268,7 +270,11 @@ func sideOf(peers ...*peer) proxy.Side {
 		if len(s.Listen) == 0 || s.Listen[len(s.Listen)-1] != at {
 			s.Listen = append(s.Listen, at)
 		}
-		s.Peers = append(s.Peers, p.place)
+		named := locate.At(p.place.Transport, p.place.Addr)
+		if p.place.Name != "" {
+			named.Host = p.place.Name
+		}
+		s.Peers = append(s.Peers, named)
 	}
 	return s
 }
@@ -276,6 +282,20 @@ func sideOf(peers ...*peer) proxy.Side {
 func (g *rawGate) carrier() netip.AddrPort { return g.Addr("main", consent.Remote) }
 
 func (g *rawGate) pbx() netip.AddrPort { return g.Addr("main", consent.Local) }
+
+// onLoopback is a DNS in which every name is this machine's.
+type onLoopback struct{}
+
+func (onLoopback) Lookup(_ context.Context, _ string, t locate.Type) (locate.Records, error) {
+	r := locate.Records{TTL: time.Hour}
+	switch t {
+	case locate.TypeA:
+		r.Addrs = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+	case locate.TypeAAAA:
+		r.Addrs = []netip.Addr{netip.MustParseAddr("::1")}
+	}
+	return r, nil
+}
 
 // counted reads a counter.
 func (g *rawGate) counted(t testing.TB, name string, labels ...string) float64 {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -13,32 +14,60 @@ import (
 // OPTIONS before, or said itself for how long.
 const restTime = 30 * time.Second
 
-// peerStates knows which peers of a side answered last.
+// peerStates knows which peers of a side answered last. What is heard of other
+// places (registrants, peers that moved) is nothing to it.
 type peerStates struct {
 	metrics     *metrics
 	trunk, side string
 	mu          sync.Mutex
-	down        map[Place]time.Time // until when it is believed to be down
+	down        map[Place]time.Time // of each peer: until when it is believed to be down
 }
 
-func newPeerStates(m *metrics, trunk, side string, peers []Place) *peerStates {
-	p := &peerStates{metrics: m, trunk: trunk, side: side, down: map[Place]time.Time{}}
-	for _, at := range peers {
-		p.set(at, true) // not known to be down
+func newPeerStates(m *metrics, trunk, side string) *peerStates {
+	return &peerStates{metrics: m, trunk: trunk, side: side, down: map[Place]time.Time{}}
+}
+
+// know takes where the peers are now. New ones aren't known to be down; the series
+// of those that left end.
+func (p *peerStates) know(places []Place) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for at := range p.down {
+		if !slices.Contains(places, at) {
+			delete(p.down, at)
+			p.metrics.peerUp.DeleteLabelValues(p.trunk, p.side, at.String())
+		}
 	}
-	return p
+	for _, at := range places {
+		if _, known := p.down[at]; !known {
+			p.mark(at, time.Time{})
+		}
+	}
+}
+
+// mark notes until when a peer is believed to be down. The lock is held, so that
+// no series outlives its peer.
+func (p *peerStates) mark(at Place, until time.Time) {
+	p.down[at] = until
+	v := 0.0
+	if until.IsZero() {
+		v = 1
+	}
+	p.metrics.peerUp.WithLabelValues(p.trunk, p.side, at.String()).Set(v)
 }
 
 // set takes the answer to an OPTIONS, or that there was none.
 func (p *peerStates) set(at Place, up bool) {
 	p.mu.Lock()
-	if up {
-		delete(p.down, at)
-	} else {
-		p.down[at] = time.Now().Add(24 * time.Hour) // until it answers
+	defer p.mu.Unlock()
+	if _, known := p.down[at]; !known {
+		return
 	}
-	p.mu.Unlock()
-	p.show(at, up)
+	if up {
+		p.mark(at, time.Time{})
+	} else {
+		p.mark(at, time.Now().Add(24*time.Hour)) // until it answers
+	}
 }
 
 // failed takes that a peer refused a call or didn't answer it; rest is how long
@@ -47,20 +76,12 @@ func (p *peerStates) failed(at Place, rest time.Duration) {
 	if rest <= 0 {
 		rest = restTime
 	}
+	until := time.Now().Add(rest)
 	p.mu.Lock()
-	if until := time.Now().Add(rest); until.After(p.down[at]) {
-		p.down[at] = until
+	defer p.mu.Unlock()
+	if before, known := p.down[at]; known && until.After(before) {
+		p.mark(at, until)
 	}
-	p.mu.Unlock()
-	p.show(at, false)
-}
-
-func (p *peerStates) show(at Place, up bool) {
-	v := 0.0
-	if up {
-		v = 1
-	}
-	p.metrics.peerUp.WithLabelValues(p.trunk, p.side, at.String()).Set(v)
 }
 
 // is reports whether a peer is believed to be up.

@@ -129,11 +129,12 @@ func (s *side) compose(w way, build func(way) *sip.Request) (*sip.Request, way) 
 	return out, w
 }
 
-// routes are the ways to the side's peers in the order to try them: those that
-// answer first. Those believed to be down come last, for belief may be wrong.
-func (s *side) routes() []way {
+// routes are the ways to the side's peers in the order in which a call tries them:
+// those that answer first. Those believed to be down come last, for belief may be
+// wrong.
+func (s *side) routes(callID string) []way {
 	var up, down []way
-	for _, p := range s.places() {
+	for _, p := range s.inOrder(callID) {
 		by := s.endpoint(p)
 		switch {
 		case by == nil: // of a transport or family that we don't listen on

@@ -18,6 +18,7 @@ import (
 
 	"consentgate/consent"
 	"consentgate/proxy"
+	"consentgate/proxy/locate"
 )
 
 // wire is no more than a socket that sends and gets SIP as text.
@@ -61,7 +62,7 @@ func (r *registry) start(tune func(*proxy.Config), carrier, pbx string) {
 	r.t.Helper()
 	side := func(p *wire, at string) proxy.Side {
 		return proxy.Side{Listen: []proxy.Listen{{Transport: "udp", Addr: netip.MustParseAddrPort(at)}},
-			Peers:      []proxy.Place{{Transport: "udp", Addr: netip.MustParseAddrPort(p.addr())}},
+			Peers:      []locate.Peer{locate.At("udp", netip.MustParseAddrPort(p.addr()))},
 			AcceptFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/30")}}
 	}
 	cfg := proxy.Config{Node: "n", Trunks: []proxy.Trunk{{Name: "main", Carrier: side(r.registrar, carrier), PBX: side(r.pbx, pbx)}},

@@ -82,7 +82,7 @@ func (b *Binding) way(s *side) way {
 // ways are those that a request may go: to the registrant that it is for, then to
 // the side's peers. A PBX may have others that answer for one that is down.
 func (s *serverTx) ways(far *side) []way {
-	peers := far.routes()
+	peers := far.routes(header(s.req, "call-id"))
 	if s.to.by == nil {
 		return peers
 	}

@@ -35,7 +35,7 @@ type ringFirst struct {
 // asking later is better than not at all, and trouble of ours delays nobody.
 func (c *call) ringsFirst(req *sip.Request) bool {
 	if c.policy == nil || c.policy.When != consent.Ring || !c.asks() || len(c.policy.Parties) != 1 ||
-		!c.policy.Asks(c.a.party) || len(c.b.side.routes()) == 0 || header(req, "replaces") != "" ||
+		!c.policy.Asks(c.a.party) || len(c.b.side.routes(c.callID)) == 0 || header(req, "replaces") != "" ||
 		c.gate.cfg.Prompts.Consent(c.policy) == nil {
 		return false
 	}
@@ -105,7 +105,7 @@ func (c *call) ringOut() {
 	}
 	c.ring.begun = true
 	c.state = calling
-	c.untried = c.b.side.routes()
+	c.untried = c.b.side.routes(c.callID)
 	tx := c.inv.tx
 	c.b.offered = c.tell(c.b, c.a.sdp.Rewrite(sdp.Change{RTP: c.address(c.b), Keep: c.ring.keeps}))
 	offer := c.b.offered.body

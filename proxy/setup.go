@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,9 +77,7 @@ func (c *call) failOver(why string, down time.Duration) bool {
 	}
 	at := c.inv.way.to
 	c.log.Warn("trying another peer", "peer", at.String(), "why", why)
-	if slices.Contains(c.b.side.places(), at) { // and not a registrant
-		c.b.side.up.failed(at, down)
-	}
+	c.b.side.up.failed(at, down)
 	c.inv.given = append(c.inv.given, given{c.inv.client, c.inv.way, c.inv.attempt, false})
 	c.gate.metrics.failovers.WithLabelValues(c.b.side.trunk.Name, c.b.side.name()).Inc()
 	return c.attempt()

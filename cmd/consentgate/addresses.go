@@ -1,15 +1,11 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -33,47 +29,6 @@ func listenURL(v string) (proxy.Listen, error) {
 		return proxy.Listen{}, errors.New("a link-local address has no meaning in SIP; name a global or unique local one")
 	}
 	return proxy.Listen{Transport: transport, Addr: netip.AddrPortFrom(at.Addr().Unmap(), at.Port())}, nil
-}
-
-// peerURI reads sip:HOST[:PORT][;transport=…] and resolves a name.
-func peerURI(v string) (proxy.Place, error) {
-	wrong := errors.New("sip:ADDRESS[:PORT][;transport=udp|tcp|tls], for instance sip:192.0.2.20:5060")
-	host, ok := strings.CutPrefix(v, "sip:")
-	transport := "udp"
-	if h, params, found := strings.Cut(host, ";"); found {
-		if transport, found = strings.CutPrefix(params, "transport="); !found {
-			return proxy.Place{}, wrong
-		}
-		host = h
-	}
-	if !ok || host == "" || strings.ContainsAny(host, "@;?<>") || transport != "udp" && transport != "tcp" && transport != "tls" {
-		return proxy.Place{}, wrong
-	}
-	port := uint64(5060)
-	if transport == "tls" {
-		port = 5061
-	}
-	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
-		n, err := strconv.ParseUint(host[i+1:], 10, 16)
-		if err != nil || n == 0 {
-			return proxy.Place{}, wrong
-		}
-		host, port = host[:i], n
-	}
-	name := ""
-	if transport == "tls" {
-		name = strings.Trim(host, "[]")
-	}
-	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return proxy.Place{Transport: transport, Addr: netip.AddrPortFrom(a.Unmap(), uint16(port)), Name: name}, nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	as, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil || len(as) == 0 {
-		return proxy.Place{}, fmt.Errorf("the name can't be resolved to an address: %v", err)
-	}
-	return proxy.Place{Transport: transport, Addr: netip.AddrPortFrom(as[0].Unmap(), uint16(port)), Name: name}, nil
 }
 
 func advertised(v string) (string, error) {
@@ -146,25 +101,4 @@ func (p *parser) sideTLS(n *yaml.Node, path string) *proxy.TLS {
 		}
 	}
 	return &t
-}
-
-// checkTransports finds peers that no socket of their side can reach, and TLS
-// without certificates.
-func (p *parser) checkTransports(n *yaml.Node, path string, s SideConfig) {
-	for _, at := range s.Listen {
-		if at.Transport == "tls" && s.TLS == nil {
-			p.errorf(n, path+".tls", "is missing: listening with TLS needs {cert: FILE, key: FILE}")
-			break
-		}
-	}
-	for i, peer := range s.Peers {
-		reached := len(s.Listen) == 0 // another error
-		for _, at := range s.Listen {
-			reached = reached || at.Transport == peer.Transport && at.Addr.Addr().Is4() == peer.Addr.Addr().Is4()
-		}
-		if !reached {
-			p.errorf(n, fmt.Sprintf("%s.peers[%d]", path, i), "%s needs a %s:// address of its family in listen: requests to it leave from there, and its own come in there",
-				peer, peer.Transport)
-		}
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"consentgate/media"
 	"consentgate/media/prompt"
 	"consentgate/proxy"
+	"consentgate/proxy/locate"
 	"consentgate/store"
 )
 
@@ -69,7 +70,7 @@ func (a *App) openStore(reg prometheus.Registerer) {
 func (a *App) gateConfig(ctx context.Context, reg prometheus.Registerer) proxy.Config {
 	c := proxy.Config{Node: a.cfg.Node, Controller: a.cfg.Controller, Policies: a.cfg.Policies,
 		Playable: a.cfg.Media.Codecs == "playable", Media: a.engine, Log: a.log, Registerer: reg,
-		Recorder: recorder{a.store}, Prompts: a.loadPrompts(ctx)}
+		DNS: locate.NewClient(a.cfg.DNSServers...), Recorder: recorder{a.store}, Prompts: a.loadPrompts(ctx)}
 	if a.store != nil {
 		c.Ledger, c.Bindings = a.store.Audit(), a.store.Bindings()
 	}

@@ -20,9 +20,10 @@ var arrows = map[string][]string{
 	"consentgate/media/prompt":        {"consent", "media", "internal/durable"},
 	"consentgate/media/prompt/render": {"consent", "media/prompt"},
 	"consentgate/proxy/sdp":           {},
-	"consentgate/proxy":               {"consent", "media", "proxy/sdp"},
+	"consentgate/proxy/locate":        {},
+	"consentgate/proxy":               {"consent", "media", "proxy/locate", "proxy/sdp"},
 	"consentgate/store":               {"consent", "internal/durable"},
-	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "store", "internal/phone"},
+	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "proxy/locate", "store", "internal/phone"},
 	"consentgate/e2e":                 {},
 }
 
@@ -49,6 +50,9 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 			}
 			if strings.HasPrefix(imported, "github.com/emiago/sipgo") && f[0] != "consentgate/proxy" && f[0] != "consentgate/internal/phone" {
 				t.Errorf("%s imports sipgo: only proxy may, and the phone that tests it", f[0])
+			}
+			if imported == "github.com/miekg/dns" && f[0] != "consentgate/proxy/locate" {
+				t.Errorf("%s imports a DNS library: only locate may", f[0])
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"consentgate/consent"
 	"consentgate/proxy"
+	"consentgate/proxy/locate"
 	"consentgate/store"
 )
 
@@ -34,10 +35,13 @@ type Config struct {
 	Purposes      map[string]consent.Purpose
 	Policies      consent.Policies
 	ShutdownGrace time.Duration
-	Ops           string // host:port
+	DNSServers    []string // host:port; none: the system's
+	Ops           string   // host:port
 	Console       ConsoleConfig
 	Log           LogConfig
 	Hash          [sha256.Size]byte // of the file, for the audit log
+
+	domains []peerDomain // the peers that DNS has to find
 }
 
 // TrunkConfig is a PBX and the carrier it has a trunk to.
@@ -54,8 +58,8 @@ type TrunkConfig struct {
 type SideConfig struct {
 	Listen       []proxy.Listen
 	TLS          *proxy.TLS // nil: none
-	Peers        []proxy.Place
-	AcceptFrom   []netip.Prefix
+	Peers        []locate.Peer
+	AcceptFrom   []netip.Prefix // none: the peers' addresses
 	Advertise    string
 	MediaAddress netip.Addr
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"consentgate/consent"
+	"consentgate/proxy/locate"
 )
 
 const exampleFile = "../../config.example.yaml"
@@ -71,7 +73,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var known []string
-	for _, file := range []string{"parse.go", "policies.go"} {
+	for _, file := range []string{"parse.go", "peers.go", "policies.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -134,8 +136,17 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"udp://127.0.0.1:5060", "udp://[fe80::1%lo]:5060", "link-local"},
 		{"udp://127.0.0.1:5060", "udp://127.0.0.1:5070", "is listened on at"},
 		{"udp://127.0.0.1:5060", "127.0.0.1:5060", "udp://ADDRESS:PORT"},
-		{"sip:127.0.0.1:5062", "127.0.0.1:5062", "sip:ADDRESS[:PORT]"},
-		{"sip:127.0.0.1:5062", "sip:127.0.0.1:99999", "sip:ADDRESS[:PORT]"},
+		{"sip:127.0.0.1:5062", "127.0.0.1:5062", "sip:HOST[:PORT]"},
+		{"sip:127.0.0.1:5062", "sip:127.0.0.1:99999", "sip:HOST[:PORT]"},
+		{"sip:127.0.0.1:5062", "sip:127.0.0.256", "sip:HOST[:PORT]"},
+		{"sip:127.0.0.1:5062", "sip:::1", "sip:HOST[:PORT]"},
+		{"sip:127.0.0.1:5062", "sip:[pbx.example]", "sip:HOST[:PORT]"},
+		{"sip:127.0.0.1:5062", "sip:pbx..example", "sip:HOST[:PORT]"},
+		{"sip:127.0.0.1:5062", "sip:pbx.example;transport=sctp", "sip:HOST[:PORT]"},
+		{"sip:127.0.0.1:5062", "sip:pbx.example;transport=tcp", "needs a tcp:// address in listen"},
+		{"udp://127.0.0.1:5060\"], peers: [\"sip:127.0.0.1:5062", "tcp://127.0.0.1:5060\"], peers: [\"sip:pbx.example:5062", "needs a udp:// address in listen"},
+		{"trunks:", "dns: {servers: [ns.example]}\ntrunks:", "an address, or an address and a port"},
+		{"trunks:", "dns: {server: [192.0.2.53]}\ntrunks:", `dns.server: unknown key (did you mean "servers"?)`},
 		{"peers: [\"sip:127.0.0.1:5062\"]", "peers: []", "trunks[0].pbx.peers: is missing"},
 		{"pbx: {", "pbx: {accept_from: [x], ", "an address or a network"},
 		{"pbx: {", "pbx: {srtp: required, ", "required isn't available in this version"},
@@ -219,14 +230,57 @@ func TestValuesBecomeWhatTheyMean(t *testing.T) {
 		"purpose: training}", "purpose: training, parties: [remote, local], timeout: 12s, withdraw: \"\"}",
 		"retention: 90d", "retention: 1d12h").Replace(minimal))
 	pbx, pol := c.Trunks[0].PBX, c.Policies[1]
+	if c.Trunks[0].Carrier.AcceptFrom != nil { // the peers' addresses, wherever these are
+		t.Errorf("accept_from of the carrier is %v", c.Trunks[0].Carrier.AcceptFrom)
+	}
 	if pbx.AcceptFrom[0].String() != "192.0.2.0/24" || pbx.AcceptFrom[1].String() != "198.51.100.7/32" ||
-		pbx.Advertise != "gate.example" || pbx.MediaAddress.String() != "203.0.113.9" ||
-		c.Trunks[0].Carrier.AcceptFrom[0].String() != "127.0.0.1/32" {
+		pbx.Advertise != "gate.example" || pbx.MediaAddress.String() != "203.0.113.9" {
 		t.Errorf("%+v", c.Trunks[0])
 	}
 	if len(pol.Parties) != 2 || pol.Timeout != 12*time.Second || pol.Withdraw != "" || pol.Purpose.Retention != 36*time.Hour ||
 		pol.Accept != '1' || pol.OnRefusal != consent.Connect {
 		t.Errorf("%+v", pol)
+	}
+}
+
+// TestPeersAreReadAndNotLookedFor: who reads a configuration asks no DNS.
+func TestPeersAreReadAndNotLookedFor(t *testing.T) {
+	for uri, want := range map[string]locate.Peer{
+		"sip:192.0.2.1":                                 {Host: "192.0.2.1"},
+		"sip:[2001:db8::1]:5070;transport=udp":          {Host: "2001:db8::1", Port: 5070, Transport: "udp"},
+		"sip:[::ffff:192.0.2.1]":                        {Host: "192.0.2.1"},
+		"sip:Carrier.example":                           {Host: "Carrier.example"},
+		"sip:carrier.example.;transport=tls":            {Host: "carrier.example", Transport: "tls"},
+		"sip:pbx:5062":                                  {Host: "pbx", Port: 5062},
+		"sip:_x.3com.example:5061;transport=tcp":        {Host: "_x.3com.example", Port: 5061, Transport: "tcp"},
+		"sip:xn--bcher-kva.example":                     {Host: "xn--bcher-kva.example"},
+		"sip:a." + strings.Repeat("b", 63) + ".example": {Host: "a." + strings.Repeat("b", 63) + ".example"},
+	} {
+		if got, err := peerURI(uri); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", uri, got, err)
+		}
+	}
+	c := parsedOK(t, "dns: {servers: [192.0.2.53, \"[2001:db8::53]:5353\", 2001:db8::54]}\n"+minimal)
+	if fmt.Sprint(c.DNSServers) != "[192.0.2.53:53 [2001:db8::53]:5353 [2001:db8::54]:53]" {
+		t.Errorf("%q", c.DNSServers)
+	}
+}
+
+// TestCheckSaysWherePeersAre, and that one isn't to be found only as a warning:
+// the gate starts without.
+func TestCheckSaysWherePeersAre(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	text := "dns: {servers: [\"127.0.0.1:1\"]}\n" + strings.NewReplacer("sip:127.0.0.1:5062", "sip:localhost:5062", "sip:127.0.0.1:5072", "sip:carrier.test").Replace(minimal)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs strings.Builder
+	if code := run(t.Context(), []string{"check", "--config", path}, &out, &errs); code != 0 || !strings.Contains(out.String(), "is sound") ||
+		!strings.Contains(out.String(), "sip:localhost:5062 is at 127.0.0.1:5062 by udp") {
+		t.Errorf("exit %d, %q", code, out.String())
+	}
+	if !strings.Contains(errs.String(), "config.yaml:7: warning: trunks[0].carrier.peers[0]: sip:carrier.test: asking DNS for") {
+		t.Errorf("%q", errs.String())
 	}
 }
 
@@ -266,7 +320,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte("policies: [{numbers: [1], parties: {}}]\nmedia: []\nconsole: {users: x, tls: 1}\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var n yaml.Node
-		if yaml.Unmarshal(raw, &n) != nil || strings.Contains(string(raw), "sip:") { // names would be looked up
+		if yaml.Unmarshal(raw, &n) != nil {
 			return
 		}
 		ParseConfig("fuzz.yaml", raw)

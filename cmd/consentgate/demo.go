@@ -16,6 +16,7 @@ import (
 	"consentgate/internal/phone"
 	"consentgate/media/prompt"
 	"consentgate/proxy"
+	"consentgate/proxy/locate"
 	"consentgate/store"
 )
 
@@ -112,8 +113,7 @@ func (d *demo) config(loopback netip.AddrPort) *Config {
 	c.Ops = "127.0.0.1:0"
 	c.Controller = consent.Controller{Name: prompt.ExampleController, Contact: "privacy@example.com"}
 	only := func(p *phone.Phone) SideConfig {
-		return SideConfig{Listen: []proxy.Listen{{Transport: "udp", Addr: loopback}}, Peers: []proxy.Place{{Transport: "udp", Addr: p.Addr()}},
-			AcceptFrom: []netip.Prefix{netip.PrefixFrom(p.Addr().Addr(), 32)}}
+		return SideConfig{Listen: []proxy.Listen{{Transport: "udp", Addr: loopback}}, Peers: []locate.Peer{locate.At("udp", p.Addr())}}
 	}
 	c.Trunks = []TrunkConfig{{Name: "main", Carrier: only(d.caller), PBX: only(d.agent)}}
 	pol := defaultPolicy()

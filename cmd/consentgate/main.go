@@ -108,7 +108,7 @@ func loadFor(path string, errs io.Writer) (c *Config, code int, ok bool) {
 	return c, exitOK, true
 }
 
-func checkCommand(_ context.Context, args []string, out, errs io.Writer) int {
+func checkCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 	f := flags("check", errs)
 	path := f.String("config", "", "the configuration `file`")
 	if !parseFlags(f, args, errs) {
@@ -116,6 +116,7 @@ func checkCommand(_ context.Context, args []string, out, errs io.Writer) int {
 	}
 	c, code, ok := loadFor(*path, errs)
 	if ok {
+		c.tryDomains(ctx, out, errs)
 		fmt.Fprintf(out, "%s is sound: %d trunks, %d policies\n", *path, len(c.Trunks), len(c.Policies))
 	}
 	return code

@@ -14,6 +14,7 @@ import (
 
 	"consentgate/consent"
 	"consentgate/proxy"
+	"consentgate/proxy/locate"
 )
 
 // parser fills a Config from the tree.
@@ -43,6 +44,7 @@ func (p *parser) parse(root *yaml.Node) {
 		"ops": func(n *yaml.Node, path string) {
 			p.mapping(n, path, fields{"listen": parsed(p.reader, &c.Ops, hostPort)})
 		},
+		"dns":     p.dns,
 		"console": p.console,
 		"log": func(n *yaml.Node, path string) {
 			p.mapping(n, path, fields{"level": parsed(p.reader, &c.Log.Level, logLevel), "format": oneOf(p.reader, &c.Log.Format, "text", "json")})
@@ -136,6 +138,7 @@ func (p *parser) side(trunk, n *yaml.Node, path string, listening map[proxy.List
 		return s
 	}
 	srtp := "off"
+	var domains []peerDomain
 	p.mapping(n, path, fields{
 		"listen": func(n *yaml.Node, path string) {
 			p.each(n, path, func(n *yaml.Node, path string) {
@@ -153,10 +156,13 @@ func (p *parser) side(trunk, n *yaml.Node, path string, listening map[proxy.List
 		},
 		"peers": func(n *yaml.Node, path string) {
 			p.each(n, path, func(n *yaml.Node, path string) {
-				var at proxy.Place
-				parsed(p.reader, &at, peerURI)(n, path)
-				if at.Addr.IsValid() {
-					s.Peers = append(s.Peers, at)
+				var peer locate.Peer
+				if parsed(p.reader, &peer, peerURI)(n, path); peer.Host == "" {
+					return
+				}
+				s.Peers = append(s.Peers, peer)
+				if _, fixed := peer.Fixed(); !fixed {
+					domains = append(domains, peerDomain{at: Problem{p.file, resolve(n).Line, true, path}, peer: peer})
 				}
 			})
 		},
@@ -180,12 +186,8 @@ func (p *parser) side(trunk, n *yaml.Node, path string, listening map[proxy.List
 	if len(s.Peers) == 0 {
 		p.errorf(n, path+".peers", "is missing: where calls to this side go, for instance [sip:192.0.2.20:5060]")
 	}
-	if len(s.AcceptFrom) == 0 {
-		for _, peer := range s.Peers {
-			s.AcceptFrom = append(s.AcceptFrom, netip.PrefixFrom(peer.Addr.Addr(), peer.Addr.Addr().BitLen()))
-		}
-	}
 	p.checkTransports(n, path, s)
+	p.peerDomains(domains, s.Listen)
 	return s
 }
 

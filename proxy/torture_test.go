@@ -175,19 +175,26 @@ func (p *peer) await(t testing.TB) got {
 	}
 }
 
-// final is the next response that begins so; others are passed over.
+// final is the next final response, which must begin so. One that was had before
+// may be repeated.
 func (p *peer) final(t testing.TB, start string) got {
 	t.Helper()
-	var others []string
+	if p.taken == nil {
+		p.taken = map[string]bool{}
+	}
 	for {
 		select {
 		case m := <-p.in:
-			if strings.HasPrefix(m.text, start) {
+			switch {
+			case m.text == "closed" || m.text == "\r\n" || strings.HasPrefix(m.text, "SIP/2.0 1") || p.taken[m.text]:
+			case strings.HasPrefix(m.text, start):
+				p.taken[m.text] = true
 				return m
+			default:
+				t.Fatalf("not %s, but %.300q came", start, m.text)
 			}
-			others = append(others, strings.SplitN(m.text, "\r\n", 2)[0])
 		case <-time.After(10 * time.Second):
-			t.Fatalf("no %s came, but %q", start, others)
+			t.Fatalf("no %s came", start)
 		}
 	}
 }

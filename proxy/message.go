@@ -57,7 +57,19 @@ func headers(m message, name string) []sip.Header {
 // in angle brackets (RFC 3261 section 7.3.1).
 func splitList(v string) []string {
 	var out []string
-	quoted, angle, start := false, false, 0
+	for {
+		entry, rest, more := cutEntry(v)
+		out = append(out, strings.TrimSpace(entry))
+		if !more {
+			return out
+		}
+		v = rest
+	}
+}
+
+// cutEntry cuts the first entry off a list, as it is.
+func cutEntry(v string) (entry, rest string, more bool) {
+	quoted, angle := false, false
 	for i := 0; i < len(v); i++ {
 		switch c := v[i]; {
 		case c == '\\' && quoted:
@@ -70,11 +82,10 @@ func splitList(v string) []string {
 		case c == '>':
 			angle = false
 		case c == ',' && !angle:
-			out = append(out, strings.TrimSpace(v[start:i]))
-			start = i + 1
+			return v[:i], v[i+1:], true
 		}
 	}
-	return append(out, strings.TrimSpace(v[start:]))
+	return v, "", false
 }
 
 // list returns every value of a list header, over all its lines.
@@ -183,7 +194,8 @@ func (p uriParts) address() (at netip.AddrPort, explicit, ok bool) {
 	return netip.AddrPortFrom(a.Unmap(), port), explicit, err == nil
 }
 
-// ourContact puts our address in place of a Contact's. The user part, the URI's
+// ourContact puts our address in place of a Contact's; hostport may have our
+// transport behind it. The user part, the URI's
 // parameters and the header's (feature tags, RFC 3840) stay: the far end knows
 // its party by them.
 func ourContact(v, hostport string) string {
@@ -206,7 +218,11 @@ func ourContact(v, hostport string) string {
 			kept += ";" + p
 		}
 	}
-	return na.display + "<sip:" + user + hostport + kept + ">" + na.params
+	scheme := "sip:"
+	if strings.EqualFold(u.scheme, "sips") && strings.HasSuffix(hostport, ";transport=tls") {
+		scheme = "sips:" // RFC 3261 section 8.1.1.8
+	}
+	return na.display + "<" + scheme + user + hostport + kept + ">" + na.params
 }
 
 // newBranch makes a Via branch, RFC 3261 section 8.1.1.7.

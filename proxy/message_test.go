@@ -70,7 +70,7 @@ func TestResponseCarriesTheRequestsViasAndRoutes(t *testing.T) {
 	res.AppendHeader(sip.NewHeader("X-Why", "because"))
 	out := string(wire(relayResponse(res, hop{contact: "192.0.2.1:5060", vias: received(req, from), recorded: headers(req, "record-route")})))
 	want := strings.ReplaceAll(`SIP/2.0 486 Busy Here, really
-v: SIP/2.0/UDP 203.0.113.5:5070;branch=z9hG4bK1;rport=5071;x="q;r";received=203.0.113.5, SIP/2.0/UDP 203.0.113.6;branch=z9hG4bK0
+v: SIP/2.0/UDP 203.0.113.5:5070;branch=z9hG4bK1;rport=5071;x="q;r";received=203.0.113.5,SIP/2.0/UDP 203.0.113.6;branch=z9hG4bK0
 Record-Route: <sip:203.0.113.5;lr;ftag=1>
 To: <sip:x@y>;tag=1
 X-Why: because
@@ -90,10 +90,14 @@ func TestContactBecomesOursAndKeepsWhoItIs(t *testing.T) {
 		`<sip:10.0.0.1>`:                                 `<sip:g:1>`,
 		`<sip:a;p=1@h?Subject=x>`:                        `<sip:a;p=1@g:1>`,
 		`*`:                                              `*`,
+		`<SIPS:a@10.0.0.1>`:                              `<sip:a@g:1>`,
 	} {
 		if got := ourContact(in, "g:1"); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
+	}
+	if got := ourContact("<sips:a@10.0.0.1>", "g:1;transport=tls"); got != "<sips:a@g:1;transport=tls>" {
+		t.Errorf("towards a side with TLS: %s", got)
 	}
 }
 

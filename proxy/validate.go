@@ -33,10 +33,15 @@ func validate(req *sip.Request) *problem {
 	if _, method, ok := splitCSeq(req); !ok || method != string(req.Method) {
 		return badRequest("CSeq")
 	}
-	for _, name := range []string{"from", "to", "contact"} {
-		for _, h := range headers(req, name) {
-			if !unambiguous(h.Value()) {
-				return badRequest(name)
+	for _, name := range []string{"from", "to"} {
+		if !unambiguous(header(req, name)) {
+			return badRequest(name)
+		}
+	}
+	for _, h := range headers(req, "contact") {
+		for _, entry := range splitList(h.Value()) {
+			if !unambiguous(entry) {
+				return badRequest("contact")
 			}
 		}
 	}

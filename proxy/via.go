@@ -47,7 +47,8 @@ func parseVia(entry string) (via, bool) {
 func topVia(m message) (via, bool) {
 	for _, h := range m.Headers() {
 		if fullName(h) == "via" {
-			return parseVia(splitList(h.Value())[0])
+			entry, _, _ := cutEntry(h.Value())
+			return parseVia(entry)
 		}
 	}
 	return via{}, false
@@ -104,8 +105,11 @@ func received(req *sip.Request, from netip.AddrPort) []sip.Header {
 	if len(vias) == 0 {
 		return nil
 	}
-	entries := splitList(vias[0].Value())
-	v, _ := parseVia(entries[0])
+	entry, others, more := cutEntry(vias[0].Value())
+	if more {
+		others = "," + others
+	}
+	v, _ := parseVia(entry)
 	if strings.Trim(v.host, "[]") == from.Addr().String() && !hasParam(v.params, "rport") {
 		return vias
 	}
@@ -120,6 +124,6 @@ func received(req *sip.Request, from netip.AddrPort) []sip.Header {
 		}
 		kept = append(kept, p)
 	}
-	entries[0] = v.front + ";" + strings.Join(append(kept, "received="+from.Addr().String()), ";")
-	return append([]sip.Header{spelled(vias[0], strings.Join(entries, ", "))}, vias[1:]...)
+	top := v.front + ";" + strings.Join(append(kept, "received="+from.Addr().String()), ";")
+	return append([]sip.Header{spelled(vias[0], top+others)}, vias[1:]...)
 }

@@ -201,7 +201,6 @@ func (c *call) onOffer(ev event) {
 		c.refuse(ev, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 		return
 	}
-	c.respond(from, ev.tx, newResponse(ev.tx.req, ev.tx.from, sip.StatusTrying, "Trying", ""))
 	inv := &invite{from: from, to: to, tx: ev.tx, offered: hasSDP(ev.tx.req), another: another}
 	body := c.offerFrom(from, ev.tx.req)
 	inv.number = to.cseq.pass(ev.tx.req)

@@ -339,6 +339,7 @@ func (t *transport) inDialog(tx *serverTx) {
 	l := t.side.find(tx.req, tagOf(header(tx.req, "from")))
 	if l != nil && tx.req.IsInvite() {
 		tx.call.Store(l.call)
+		t.answer(tx, sip.StatusTrying, "Trying") // the call may have it wait
 	}
 	if l == nil && t.inSubscription(tx) {
 		return

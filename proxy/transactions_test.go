@@ -3,6 +3,8 @@ package proxy
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,6 +24,18 @@ func TestErrorsOfSendingHoldNoNumber(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	tx.close()
+}
+
+// TestAFaultInReadingCostsThatMessageAlone, and what it says isn't logged.
+func TestAFaultInReadingCostsThatMessageAlone(t *testing.T) {
+	var reasons []string
+	var log strings.Builder
+	e := &endpoint{transport: "udp", log: slog.New(slog.NewTextHandler(&log, nil)), reject: func(reason string) { reasons = append(reasons, reason) },
+		receive: func(m message, _ *problem, _ netip.AddrPort) { panic(header(m, "from")) }}
+	e.take([]byte(strings.ReplaceAll(carrierInvite, "\n", "\r\n")), netip.MustParseAddrPort("192.0.2.1:1"))
+	if !slices.Equal(reasons, []string{"fault"}) || !strings.Contains(log.String(), "fault") || strings.Contains(log.String(), "4930123") {
+		t.Errorf("counted %q, said %s", reasons, log.String())
+	}
 }
 
 // TestAFailureIsAcknowledgedInTheInvitesOwnWords (RFC 3261 section 17.1.1.3).

@@ -193,6 +193,52 @@ func TestStatusLinesPassByteForByte(t *testing.T) {
 	g.unmutated(t)
 }
 
+// TestAWholeCallKeepsItsSpelling: short names, tags behind spaces and in capitals,
+// folds. The gate finds its dialog by them, in both directions.
+func TestAWholeCallKeepsItsSpelling(t *testing.T) {
+	carrier, pbx := newPeer(t, "udp", "127.0.0.1", nil), newPeer(t, "udp", "127.0.0.1", nil)
+	g := newRawGate(t, sideOf(carrier), sideOf(pbx), nil)
+	say := func(from *peer, start, sender, to, cseq, branch, body string) string {
+		text := strings.NewReplacer("\n", "\r\n", "START", start, "FROM", sender, "TO", to, "CSEQ", cseq, "HERE", from.place.Addr.String(), "BRANCH", branch,
+			"LENGTH", fmt.Sprint(len(body))).Replace("START SIP/2.0\nv :SIP/2.0/UDP HERE ; Branch = z9hG4bKBRANCH\nf: FROM\nt:TO\ni :  spelled\ncseq:  CSEQ\n"+
+			"m : <sip:x@HERE>\nX:  a\n  b\nk:timer\nc: text/plain\nl :LENGTH\n\n") + body
+		return text
+	}
+	caller, called := `"A" <sip:a@x> ; TAG = a1`, `<sip:b@y>`
+	invite := say(carrier, "INVITE sip:b@y", caller, called, "0007 \t INVITE", "1", "hello")
+	carrier.sendTo(g.carrier(), invite)
+	in := pbx.await(t)
+	check := func(sent, came string) {
+		t.Helper()
+		if want, is := passing(noContact(sent)), passing(noContact(came)); want != is {
+			t.Errorf("sent\n%q\ncame\n%q", want, is)
+		}
+	}
+	check(invite, in.text)
+	called += "\r\n ;\ttAg = b1"
+	ok := strings.Replace(rawAnswer(in.text, "200 Ja"), "t:<sip:b@y>", "t:"+called+"\r\nm:<sip:b@"+pbx.place.Addr.String()+">\r\ns :", 1)
+	in.reply(ok)
+	check(ok, carrier.final(t, "SIP/2.0 200 Ja").text)
+	ack := say(carrier, "ACK sip:gate", caller, called, "7  ACK", "2", "") // the INVITE had no offer, so this passes, too
+	carrier.sendTo(g.carrier(), ack)
+	check(strings.Replace(ack, "sip:gate", "sip:b@"+pbx.place.Addr.String(), 1), pbx.next("ACK").text)
+
+	info := say(pbx, "INFO sip:gate", called, caller, "1 INFO", "3", "x")
+	pbx.sendTo(g.pbx(), info)
+	in = carrier.await(t)
+	check(strings.Replace(info, "sip:gate", "sip:x@"+carrier.place.Addr.String(), 1), in.text)
+	in.reply(rawAnswer(in.text, "200 OK"))
+	pbx.final(t, "SIP/2.0 200 OK")
+
+	bye := say(carrier, "BYE sip:gate", caller, called, "00008\tBYE", "4", "")
+	carrier.sendTo(g.carrier(), bye)
+	in = pbx.await(t)
+	check(strings.Replace(bye, "sip:gate", "sip:b@"+pbx.place.Addr.String(), 1), in.text)
+	in.reply(rawAnswer(in.text, "200 OK"))
+	carrier.final(t, "SIP/2.0 200 OK")
+	g.unmutated(t)
+}
+
 // unmutated checks the tripwire's counter.
 func (g *rawGate) unmutated(t testing.TB) {
 	t.Helper()

@@ -173,3 +173,22 @@ func BenchmarkHostile(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRelay is what an ordinary INVITE costs from its bytes to the other
+// side's.
+func BenchmarkRelay(b *testing.B) {
+	text := []byte(strings.ReplaceAll(carrierInvite, "\n", "\r\n"))
+	e := newWatched(&nowhere{})
+	b.ReportAllocs()
+	for b.Loop() {
+		m, _ := parseMessage(text)
+		req := m.(*sip.Request)
+		if bad := validate(req); bad != nil {
+			b.Fatal(bad)
+		}
+		serverKey(req)
+		if err := e.to(Place{}).write(relayRequest(req, req.Recipient, hop{via: "SIP/2.0/UDP g:1;branch=z9hG4bK1", contact: "g:1", maxHops: 69})); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -213,7 +213,7 @@ func (p *peer) left() (out []string) {
 	}
 }
 
-// fields are a message's headers as they came, by compact or full name.
+// rawFields are a message's headers of those names as they came, folds included.
 func rawFields(text string, names ...string) (out []string) {
 	headers, _, _ := strings.Cut(text, "\r\n\r\n")
 	lines := strings.Split(headers, "\r\n")

@@ -66,12 +66,12 @@ func (e *endpoint) take(data []byte, from netip.AddrPort) {
 	e.receive(msg, bad, from)
 }
 
-// survive keeps a fault of ours in reading one message from stopping the
-// listener (law 2).
+// survive keeps a fault of ours with one message from stopping the listener, or
+// the message (law 2).
 func (e *endpoint) survive() {
 	if recover() != nil {
 		e.reject("fault")
-		e.log.Error("a fault of ours in reading a message", "stack", string(debug.Stack())) // the fault's text may hold numbers
+		e.log.Error("a fault of ours with a message", "stack", string(debug.Stack())) // the fault's text may hold numbers
 	}
 }
 

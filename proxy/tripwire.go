@@ -107,6 +107,7 @@ func (e *endpoint) watch(msg sip.Message, sent []byte) {
 	if o == nil || e.mutated == nil {
 		return
 	}
+	defer e.survive() // it is sent all the same (law 2)
 	if differ := o.differences(string(sent)); len(differ) > 0 {
 		e.mutated.Add(float64(len(differ)))
 		e.log.Error("a message was changed on its way, which is a fault of ours", "parts", strings.Join(differ, " ")) // names alone

@@ -106,6 +106,23 @@ func TestTheTripwireCountsAndSendsAllTheSame(t *testing.T) {
 	}
 }
 
+// explosive is a counter that can't count.
+type explosive struct{ prometheus.Counter }
+
+func (explosive) Add(float64) { panic("+4930123") }
+
+// TestAFaultOfTheTripwireStopsNoMessage.
+func TestAFaultOfTheTripwireStopsNoMessage(t *testing.T) {
+	_, out := relayedInvite(t)
+	out.ReplaceHeader(sip.NewHeader("x-odd", "3"))
+	n, faults := &nowhere{}, 0
+	e := newWatched(n)
+	e.mutated, e.reject = explosive{}, func(string) { faults++ }
+	if err := e.to(Place{}).WriteMsg(out); err != nil || len(n.sent) == 0 || faults != 1 {
+		t.Errorf("%v, sent %q, %d faults", err, n.sent, faults)
+	}
+}
+
 func newWatched(s socket) *endpoint {
 	return &endpoint{sock: s, transport: "udp", mutated: prometheus.NewCounter(prometheus.CounterOpts{Name: "mutations"}), log: slog.New(slog.DiscardHandler)}
 }

@@ -229,12 +229,8 @@ func (o *ancestor) sameBody(is string) bool {
 	if o.free&ownBody != 0 {
 		return true
 	}
-	switch kind := strings.ToLower(o.kind()); kind {
-	case "application/sdp":
-	case "application/reginfo+xml":
-		return true // the registrants' own URIs
-	default:
-		return false
+	if !strings.HasPrefix(o.body, "v=0") { // no description
+		return strings.EqualFold(o.kind(), "application/reginfo+xml") // the registrants' own URIs
 	}
 	for a, b := o.body, is; ; {
 		var x, y string
@@ -274,11 +270,13 @@ func (o *ancestor) mayLine(line string) bool {
 // butVersion is a line without the version that an o= line has: whoever is told
 // of recording gets more of them than the far end makes.
 func butVersion(line string) string {
-	f := strings.Split(line, " ")
-	if !strings.HasPrefix(line, "o=") || len(f) < 3 {
+	if !strings.HasPrefix(line, "o=") {
 		return line
 	}
-	f[2] = ""
+	f := strings.Split(line, " ")
+	if len(f) > 2 {
+		f[2] = ""
+	}
 	return strings.Join(f, " ")
 }
 

@@ -84,6 +84,9 @@ func TestTransactionsAreToldApart(t *testing.T) {
 			t.Errorf("%s: the same", new)
 		}
 	}
+	if key("203.0.113.5:5070", "Host.Example") != key("203.0.113.5:5070", "host.example:5060") {
+		t.Error("a default port and capitals: another")
+	}
 	old := strings.Replace(carrierInvite, "branch=z9hG4bK1", "branch=1", 1) // RFC 2543
 	for _, pair := range [][2]string{{"7 INVITE", "8 INVITE"}, {"branch=1", "branch=2"}, {"tag=abc", "tag=abd"}, {"i: 1@", "i: 2@"}} {
 		if serverKey(parseRequest(t, old)) == serverKey(parseRequest(t, strings.Replace(old, pair[0], pair[1], 1))) {

@@ -63,7 +63,7 @@ func serverKey(req *sip.Request) string {
 	}
 	v, _ := topVia(req)
 	if branch := param(v.params, "branch"); strings.HasPrefix(branch, sip.RFC3261BranchMagicCookie) && branch != sip.RFC3261BranchMagicCookie {
-		return strings.Join([]string{branch, v.sentBy, method}, "\n")
+		return strings.Join([]string{branch, withPort(v.sentBy), method}, "\n")
 	}
 	number, _, _ := splitCSeq(req)
 	return strings.Join([]string{req.Recipient.String(), tagOf(header(req, "from")), header(req, "call-id"),

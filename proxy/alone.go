@@ -127,6 +127,9 @@ func (c *call) asKnown(l *leg) string {
 
 // exchangeTags gives a message the tags that its receiver knows.
 func (c *call) exchangeTags(m message, to *leg) {
+	if to.aware || to.origin.shift > 0 {
+		takes(m, toldOfRecording)
+	}
 	if c.ring == nil {
 		return
 	}

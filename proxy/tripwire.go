@@ -13,11 +13,12 @@ import (
 type liberty int
 
 const (
-	ownDialog    liberty = 1 << iota // the gate is itself an end of the caller's dialog
-	ownNumbers                       // the receiver has had requests of our own
-	ownBody                          // the gate made the description
-	mapsContacts                     // Contacts are mapped
-	retargeted                       // it goes to who registered through us
+	ownDialog       liberty = 1 << iota // the gate is itself an end of the caller's dialog
+	ownNumbers                          // the receiver has had requests of our own
+	ownBody                             // the gate made the description
+	toldOfRecording                     // the receiver knows of recording
+	mapsContacts                        // Contacts are mapped
+	retargeted                          // it goes to who registered through us
 )
 
 // may is what may become of a header: gone, added, or changed so that same
@@ -59,7 +60,7 @@ var sdpMayDiffer = []struct {
 	with   liberty
 }{
 	{"c=", 0}, {"m=", 0}, {"a=rtcp", 0}, {"a=ice-", 0}, {"a=candidate:", 0}, {"a=remote-candidates:", 0},
-	{"a=end-of-candidates", 0}, {"a=rtpmap:", 0}, {"a=fmtp:", 0}, {"a=record:", 0}, {"o=", ownDialog},
+	{"a=end-of-candidates", 0}, {"a=rtpmap:", 0}, {"a=fmtp:", 0}, {"a=record:", toldOfRecording}, {"o=", ownDialog},
 }
 
 // ancestor is what a message was made of. It travels with the message's headers
@@ -252,7 +253,10 @@ func (o *ancestor) nextLine(body string) (line, rest string, ok bool) {
 		line, body, _ = strings.Cut(body, "\n")
 		line = strings.TrimSuffix(line, "\r")
 		if !o.mayLine(line) {
-			return butVersion(line), body, true
+			if o.free&toldOfRecording != 0 {
+				line = butVersion(line)
+			}
+			return line, body, true
 		}
 	}
 	return "", "", false

@@ -51,7 +51,8 @@ func TestTheTripwireFiresAtEachChange(t *testing.T) {
 		"another Call-ID":             {"i: 1@", "i: 2@", "call-id"},
 		"a line of the description":   {"a=ptime:20", "a=ptime:30", "body"},
 		"a line that is gone":         {"a=sendrecv\r\n", "", "body"},
-		"our o= line":                 {"o=- 1 1", "o=- 2 1", "body"},
+		"another version":             {"o=- 1 1", "o=- 1 2", "body"},
+		"a word on recording":         {"a=sendrecv", "a=record:on\r\na=sendrecv", "body"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if !strings.Contains(good, c.old) {
@@ -75,6 +76,11 @@ func TestLibertiesAreForThatMessageAlone(t *testing.T) {
 	}
 	if differ := ancestorOf(in).differences(sent); !slices.Equal(differ, []string{"from", "cseq", "body"}) {
 		t.Errorf("%q", differ)
+	}
+	_, told := relayedInvite(t)
+	takes(told, toldOfRecording)
+	if differ := ancestorOf(told).differences(strings.NewReplacer("o=- 1 1", "o=- 1 2", "a=sendrecv", "a=record:on\r\na=sendrecv").Replace(string(wire(told)))); len(differ) > 0 {
+		t.Errorf("told of recording: %q", differ)
 	}
 	if differ := ancestorOf(out).differences(strings.Replace(sent, "Zoë", "Zoe", 1)); !slices.Equal(differ, []string{"from"}) {
 		t.Errorf("another name: %q", differ)

@@ -127,20 +127,24 @@ func (c *call) asKnown(l *leg) string {
 
 // exchangeTags gives a message the tags that its receiver knows.
 func (c *call) exchangeTags(m message, to *leg) {
+	if to.aware || to.origin.shift > 0 {
+		takes(m, toldOfRecording)
+	}
 	if c.ring == nil {
 		return
 	}
+	takes(m, ownDialog)
 	theirs, ours := tagOf(c.b.identity), c.ring.tag
 	if to == c.b {
 		theirs, ours = ours, theirs
 	}
 	for _, h := range m.Headers() {
-		switch canonical(h.Name()) {
+		switch fullName(h) {
 		case "from", "to":
-			m.ReplaceHeader(sip.NewHeader(h.Name(), retagged(h.Value(), theirs, ours)))
+			m.ReplaceHeader(spelled(h, retagged(h.Value(), theirs, ours)))
 		case "replaces", "refer-to", "target-dialog":
 			if theirs != "" && strings.Contains(h.Value(), c.callID) {
-				m.ReplaceHeader(sip.NewHeader(h.Name(), strings.ReplaceAll(h.Value(), theirs, ours)))
+				m.ReplaceHeader(spelled(h, strings.ReplaceAll(h.Value(), theirs, ours)))
 			}
 		}
 	}

@@ -32,11 +32,11 @@ func (n *numbers) next() uint32 {
 // numbered is a CSeq header with that number. It is the same header where the
 // number is the same, so its spelling stays.
 func numbered(h sip.Header, n uint32) sip.Header {
-	number, method, _ := strings.Cut(h.Value(), " ")
-	if was, err := strconv.ParseUint(number, 10, 32); n == 0 || err == nil && uint32(was) == n {
+	was, method, ok := parseCSeq(h.Value())
+	if n == 0 || ok && was == n {
 		return h
 	}
-	return sip.NewHeader(h.Name(), strconv.FormatUint(uint64(n), 10)+" "+method)
+	return spelled(h, strconv.FormatUint(uint64(n), 10)+" "+method)
 }
 
 // renumberRAck gives a PRACK's RAck the number that its receiver knows the INVITE
@@ -47,5 +47,6 @@ func renumberRAck(out *sip.Request, was, is uint32) {
 		return
 	}
 	f[1] = strconv.FormatUint(uint64(is), 10)
-	out.ReplaceHeader(sip.NewHeader(headers(out, "rack")[0].Name(), strings.Join(f, " ")))
+	takes(out, ownNumbers)
+	out.ReplaceHeader(spelled(headers(out, "rack")[0], strings.Join(f, " ")))
 }

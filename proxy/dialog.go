@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,10 +17,13 @@ const byeGrace = time.Second
 // lastWords is how long the gate waits for answers when it ends a call itself.
 const lastWords = 2 * time.Second
 
+// uriOf makes a Request-URI of a peer's Contact or the like.
 func uriOf(s string) (sip.Uri, error) {
-	var u sip.Uri
-	err := sip.ParseUri(s, &u)
-	return u, err
+	u, ok := opaque(s)
+	if !ok {
+		return u, errors.New("it is no URI") // which may hold a number
+	}
+	return u, nil
 }
 
 // forward passes a request within the dialog on to the other leg; reply gets the
@@ -197,7 +201,6 @@ func (c *call) onOffer(ev event) {
 		c.refuse(ev, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 		return
 	}
-	c.respond(from, ev.tx, newResponse(ev.tx.req, ev.tx.from, sip.StatusTrying, "Trying", ""))
 	inv := &invite{from: from, to: to, tx: ev.tx, offered: hasSDP(ev.tx.req), another: another}
 	body := c.offerFrom(from, ev.tx.req)
 	inv.number = to.cseq.pass(ev.tx.req)

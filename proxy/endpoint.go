@@ -1,20 +1,21 @@
 package proxy
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/emiago/sipgo/sip"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxHeaders caps what is parsed: sipgo's parameter parser is quadratic, and
-// 16 KiB keeps its worst case near ten milliseconds. A trunk's largest honest
-// message (STIR/SHAKEN, ISUP bodies) stays below half of it.
+// maxHeaders caps what is read. A trunk's largest honest message (STIR/SHAKEN,
+// ISUP bodies) stays below half of it.
 const maxHeaders = 16 << 10
 
 // endpoint is one of a side's SIP sockets. It drops whatever isn't from a peer
@@ -27,10 +28,10 @@ type endpoint struct {
 	transport string // udp, tcp or tls
 	local     netip.AddrPort
 	accept    func(netip.Addr) bool
-	parser    *sip.Parser
-	receive   func(sip.Message, netip.AddrPort)       // in order of arrival from each peer; must not block
+	receive   func(message, *problem, netip.AddrPort) // in order of arrival from each peer; must not block
 	lost      func(to netip.AddrPort, unreached bool) // a connection is gone, or could not be made
 	reject    func(reason string)
+	mutated   prometheus.Counter // what the tripwire found; nil: there is none
 	log       *slog.Logger
 }
 
@@ -48,41 +49,30 @@ type socket interface {
 	close() error
 }
 
-// newParser keeps every header but Content-Length as it came: what isn't
-// parsed is passed on as it is, byte for byte.
-func newParser() *sip.Parser {
-	all := sip.DefaultHeadersParser()
-	return sip.NewParser(sip.WithHeadersParsers(map[string]sip.HeaderParser{
-		"content-length": all["content-length"],
-		"l":              all["l"],
-	}))
-}
-
 func (e *endpoint) serve() { e.sock.serve(e) }
 
 func (e *endpoint) close() error { return e.sock.close() }
 
 // take parses one message and hands it on.
 func (e *endpoint) take(data []byte, from netip.AddrPort) {
-	msg, err := e.parse(data)
-	if err != nil {
-		e.reject("malformed")
+	defer e.survive()
+	msg, bad := parseMessage(data)
+	if msg == nil {
+		e.reject(bad.reason)
 		return
 	}
 	msg.SetTransport(strings.ToUpper(e.transport))
 	msg.SetSource(from.String())
-	e.receive(msg, from)
+	e.receive(msg, bad, from)
 }
 
-// parse guards the reader against a fault of the parser: one message must not
-// stop the listener.
-func (e *endpoint) parse(data []byte) (msg sip.Message, err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			msg, err = nil, fmt.Errorf("the parser failed: %v", fault)
-		}
-	}()
-	return e.parser.ParseSIP(bytes.Clone(data))
+// survive keeps a fault of ours with one message from stopping the listener, or
+// the message (law 2).
+func (e *endpoint) survive() {
+	if recover() != nil {
+		e.reject("fault")
+		e.log.Error("a fault of ours with a message", "stack", string(debug.Stack())) // the fault's text may hold numbers
+	}
 }
 
 // to is the connection that a transaction writes to: this socket and one
@@ -100,8 +90,8 @@ func (e *endpoint) backTo(req *sip.Request, from netip.AddrPort) *path {
 	if e.transport == "tls" {
 		port = 5061
 	}
-	if via := req.Via(); via != nil && via.Port > 0 && via.Port < 65536 {
-		port = uint16(via.Port)
+	if via, ok := topVia(req); ok && via.port != 0 {
+		port = via.port
 	}
 	p.back = Place{Transport: e.transport, Addr: netip.AddrPortFrom(from.Addr(), port)}
 	return p
@@ -114,8 +104,13 @@ type path struct {
 	dest     Place
 	back     Place // where else to reach a peer whose connection is gone
 
+	// What a client transaction sends. sipgo's state machine has but a token of
+	// it: it would make the ACK of typed headers, which aren't as they came.
+	request *sip.Request
+
 	mu  sync.Mutex
-	ack sip.Message // the ACK that sipgo made for a failed INVITE, to repeat it
+	res *sip.Response // the latest that refused it
+	ack *sip.Request  // for that
 }
 
 func (p *path) LocalAddr() net.Addr    { return net.UDPAddrFromAddrPort(p.endpoint.local) }
@@ -123,19 +118,55 @@ func (p *path) Ref(int) int            { return 1 }
 func (p *path) TryClose() (int, error) { return 1, nil } // the socket outlives transactions
 func (p *path) Close() error           { return nil }
 
-// WriteMsg sends one message. Safe for concurrent use.
+// WriteMsg sends one message: for a client transaction, what its state machine's
+// stands for. Safe for concurrent use.
 func (p *path) WriteMsg(msg sip.Message) error {
-	if req, ok := msg.(*sip.Request); ok && req.IsAck() {
-		p.mu.Lock()
-		p.ack = msg
-		p.mu.Unlock()
+	if req, ok := msg.(*sip.Request); ok && p.request != nil {
+		msg = p.request
+		if req.IsAck() {
+			p.mu.Lock()
+			p.ack = ackOf(p.request, p.res)
+			msg = p.ack
+			p.mu.Unlock()
+		}
 	}
-	var b bytes.Buffer
-	msg.StringWrite(&b)
-	if err := p.endpoint.sock.send(b.Bytes(), p.dest, p.back); err != nil {
+	return p.write(msg)
+}
+
+func (p *path) write(msg sip.Message) error {
+	data := wire(msg)
+	p.endpoint.watch(msg, data)
+	if err := p.endpoint.sock.send(data, p.dest, p.back); err != nil {
 		return fmt.Errorf("sending SIP: %w", err)
 	}
 	return nil
+}
+
+// refusedBy notes the response that an ACK will be for.
+func (p *path) refusedBy(res *sip.Response) {
+	p.mu.Lock()
+	p.res = res
+	p.mu.Unlock()
+}
+
+// ackOf is the ACK of an INVITE's failure (RFC 3261 section 17.1.1.3).
+func ackOf(invite *sip.Request, res *sip.Response) *sip.Request {
+	ack := sip.NewRequest(sip.ACK, invite.Recipient)
+	vias := 0
+	for _, h := range invite.Headers() {
+		switch fullName(h) {
+		case "via":
+			if vias++; vias == 1 {
+				ack.AppendHeader(h)
+			}
+		case "route", "from", "call-id", "max-forwards":
+			ack.AppendHeader(h)
+		}
+	}
+	ack.AppendHeader(sip.NewHeader("To", header(res, "to")))
+	ack.AppendHeader(sip.NewHeader("CSeq", strconv.FormatUint(uint64(cseqOf(invite)), 10)+" ACK"))
+	ack.SetBody(nil)
+	return ack
 }
 
 // repeatAck answers a repeated failure response.
@@ -144,7 +175,7 @@ func (p *path) repeatAck() {
 	ack := p.ack
 	p.mu.Unlock()
 	if ack != nil {
-		if err := p.WriteMsg(ack); err != nil {
+		if err := p.write(ack); err != nil {
 			p.endpoint.log.Warn("repeating an ACK", "error", err)
 		}
 	}

@@ -6,10 +6,9 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 )
 
-// maxBody bounds a body that comes by a stream.
+// maxBody bounds a body.
 const maxBody = 64 << 10
 
 var (
@@ -18,36 +17,41 @@ var (
 	errLength  = errors.New("the Content-Length is no length, or too long")
 )
 
+// awaitMessage waits until a message begins. errPing stands for the double CRLF
+// by which a peer asks whether we are there (RFC 5626 section 4.4.1).
+func awaitMessage(r *bufio.Reader) error {
+	for blank := 0; blank < 2; {
+		c, err := r.ReadByte()
+		switch {
+		case err != nil:
+			return err
+		case c == '\n':
+			blank++
+		case c != '\r':
+			return r.UnreadByte()
+		}
+	}
+	return errPing
+}
+
 // readMessage reads one message off a stream, which ends where its
-// Content-Length says (RFC 3261 section 18.3; none is taken for 0). errPing
-// stands for the double CRLF by which a peer asks whether we are there (RFC 5626
-// section 4.4.1). After any other error the stream can't be read on.
+// Content-Length says (RFC 3261 section 18.3; none is taken for 0). With
+// errLength it returns the headers, for an answer. After an error the stream
+// can't be read on.
 func readMessage(r *bufio.Reader) ([]byte, error) {
 	var msg []byte
-	length, blank := 0, 0
-	for {
+	for !bytes.HasSuffix(msg, []byte("\r\n\r\n")) {
 		line, err := r.ReadSlice('\n')
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return nil, err
 		}
-		text := string(bytes.TrimRight(line, "\r\n"))
-		if len(msg) == 0 && text == "" { // empty lines before a message
-			if blank++; blank == 2 {
-				return nil, errPing
-			}
-			continue
-		}
 		if msg = append(msg, line...); len(msg) > maxHeaders || err != nil {
 			return nil, errHeaders
 		}
-		if text == "" {
-			break
-		}
-		if n, is, err := contentLength(text); err != nil {
-			return nil, err
-		} else if is {
-			length = n
-		}
+	}
+	length, err := contentLength(string(msg))
+	if err != nil {
+		return msg, err
 	}
 	start := len(msg)
 	msg = append(msg, make([]byte, length)...)
@@ -57,15 +61,19 @@ func readMessage(r *bufio.Reader) ([]byte, error) {
 	return msg, nil
 }
 
-// contentLength reads a header line, if it is that one.
-func contentLength(line string) (n int, is bool, err error) {
-	name, value, _ := strings.Cut(line, ":")
-	if canonical(strings.TrimRight(name, " \t")) != "content-length" {
-		return 0, false, nil
+// contentLength reads it from a message's headers.
+func contentLength(head string) (n int, err error) {
+	seen := false
+	for raw, rest, _ := cutField(head); raw != ""; raw, rest, _ = cutField(rest) {
+		f := parseField(raw)
+		if f == nil || f.full != "content-length" {
+			continue
+		}
+		n, err = strconv.Atoi(f.Value())
+		if err != nil || n < 0 || n > maxBody || seen {
+			return 0, errLength
+		}
+		seen = true
 	}
-	n, err = strconv.Atoi(strings.TrimSpace(value))
-	if err != nil || n < 0 || n > maxBody {
-		return 0, true, errLength
-	}
-	return n, true, nil
+	return n, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -77,6 +78,8 @@ func init() {
 	// this. A trunk between two known peers sends them (RFC 3261 section
 	// 18.1.1 lets it where the path's MTU allows; IP fragments otherwise).
 	sip.UDPMTUSize = 65535 + 200
+	// It would send a 100 of its own, made of typed headers. Ours go out at once.
+	sip.Timer_1xx = time.Hour
 }
 
 // New binds every listening socket; nothing is read before Start.
@@ -128,7 +131,7 @@ func (g *Gate) newSide(t *Trunk, conf *Side, party consent.Party) (*side, error)
 // open binds one of the side's sockets.
 func (s *side) open(at Listen) error {
 	tr := &transport{side: s}
-	tr.endpoint = &endpoint{transport: at.Transport, accept: s.accepts, parser: newParser(), log: s.gate.log,
+	tr.endpoint = &endpoint{transport: at.Transport, accept: s.accepts, log: s.gate.log, mutated: s.gate.metrics.mutated,
 		reject: func(reason string) { s.gate.metrics.rejected.WithLabelValues(reason).Inc() }}
 	var err error
 	if tr.sock, tr.local, err = bindSocket(at, s.certs); err != nil {
@@ -336,6 +339,7 @@ func (t *transport) inDialog(tx *serverTx) {
 	l := t.side.find(tx.req, tagOf(header(tx.req, "from")))
 	if l != nil && tx.req.IsInvite() {
 		tx.call.Store(l.call)
+		t.answer(tx, sip.StatusTrying, "Trying") // the call may have it wait
 	}
 	if l == nil && t.inSubscription(tx) {
 		return
@@ -365,7 +369,9 @@ func (t *transport) ack(req *sip.Request) {
 func (t *transport) stray(res *sip.Response, _ netip.AddrPort) {
 	if l := t.side.find(res, tagOf(header(res, "to"))); l != nil && res.IsSuccess() {
 		l.call.mail.post(event{kind: evStray2xx, leg: l, res: res})
+		return
 	}
+	t.reject("no_transaction")
 }
 
 // answer sends a response of our own.

@@ -130,7 +130,7 @@ func (inv *invite) sendAck(c *call) {
 func bareAck(invite *sip.Request, res *sip.Response) *sip.Request {
 	ack := sip.NewRequest(sip.ACK, invite.Recipient)
 	for _, h := range invite.Headers() {
-		switch canonical(h.Name()) {
+		switch fullName(h) {
 		case "from", "call-id", "authorization", "proxy-authorization":
 			ack.AppendHeader(h)
 		}
@@ -148,7 +148,7 @@ func (c *call) cancelOf(client *clientTx, w way, reason string) {
 	req := client.req
 	out := sip.NewRequest(sip.CANCEL, req.Recipient)
 	for _, h := range req.Headers() {
-		switch canonical(h.Name()) {
+		switch fullName(h) {
 		case "via", "route", "from", "to", "call-id", "max-forwards":
 			out.AppendHeader(h)
 		case "cseq":

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"crypto/rand"
-	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -36,7 +35,7 @@ type message interface {
 // header returns the first header of that full lower-case name, "" if none.
 func header(m message, name string) string {
 	for _, h := range m.Headers() {
-		if canonical(h.Name()) == name {
+		if fullName(h) == name {
 			return h.Value()
 		}
 	}
@@ -47,7 +46,7 @@ func header(m message, name string) string {
 func headers(m message, name string) []sip.Header {
 	var out []sip.Header
 	for _, h := range m.Headers() {
-		if canonical(h.Name()) == name {
+		if fullName(h) == name {
 			out = append(out, h)
 		}
 	}
@@ -58,7 +57,19 @@ func headers(m message, name string) []sip.Header {
 // in angle brackets (RFC 3261 section 7.3.1).
 func splitList(v string) []string {
 	var out []string
-	quoted, angle, start := false, false, 0
+	for {
+		entry, rest, more := cutEntry(v)
+		out = append(out, strings.TrimSpace(entry))
+		if !more {
+			return out
+		}
+		v = rest
+	}
+}
+
+// cutEntry cuts the first entry off a list, as it is.
+func cutEntry(v string) (entry, rest string, more bool) {
+	quoted, angle := false, false
 	for i := 0; i < len(v); i++ {
 		switch c := v[i]; {
 		case c == '\\' && quoted:
@@ -71,11 +82,10 @@ func splitList(v string) []string {
 		case c == '>':
 			angle = false
 		case c == ',' && !angle:
-			out = append(out, strings.TrimSpace(v[start:i]))
-			start = i + 1
+			return v[:i], v[i+1:], true
 		}
 	}
-	return append(out, strings.TrimSpace(v[start:]))
+	return v, "", false
 }
 
 // list returns every value of a list header, over all its lines.
@@ -118,9 +128,26 @@ func parseNameAddr(v string) nameAddr {
 	return nameAddr{uri: strings.TrimSpace(uri), params: params}
 }
 
+// splitParams cuts ;a=b;c at its semicolons, but for those in quotes.
+func splitParams(params string) (out []string) {
+	quoted, start := false, 0
+	for i := 0; i < len(params); i++ {
+		switch c := params[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ';' && !quoted:
+			out = append(out, params[start:i])
+			start = i + 1
+		}
+	}
+	return append(out, params[start:])
+}
+
 // param returns a parameter of ;a=b;c, names compared without case.
 func param(params, name string) string {
-	for _, p := range strings.Split(params, ";") {
+	for _, p := range splitParams(params) {
 		k, v, _ := strings.Cut(p, "=")
 		if strings.EqualFold(strings.TrimSpace(k), name) {
 			return strings.TrimSpace(v)
@@ -167,7 +194,8 @@ func (p uriParts) address() (at netip.AddrPort, explicit, ok bool) {
 	return netip.AddrPortFrom(a.Unmap(), port), explicit, err == nil
 }
 
-// ourContact puts our address in place of a Contact's. The user part, the URI's
+// ourContact puts our address in place of a Contact's; hostport may have our
+// transport behind it. The user part, the URI's
 // parameters and the header's (feature tags, RFC 3840) stay: the far end knows
 // its party by them.
 func ourContact(v, hostport string) string {
@@ -190,7 +218,11 @@ func ourContact(v, hostport string) string {
 			kept += ";" + p
 		}
 	}
-	return na.display + "<sip:" + user + hostport + kept + ">" + na.params
+	scheme := "sip:"
+	if strings.EqualFold(u.scheme, "sips") && strings.HasSuffix(hostport, ";transport=tls") {
+		scheme = "sips:" // RFC 3261 section 8.1.1.8
+	}
+	return na.display + "<" + scheme + user + hostport + kept + ">" + na.params
 }
 
 // newBranch makes a Via branch, RFC 3261 section 8.1.1.7.
@@ -208,7 +240,7 @@ func newResponse(req *sip.Request, from netip.AddrPort, status int, reason, tag 
 		res.AppendHeader(v)
 	}
 	for _, h := range req.Headers() {
-		switch canonical(h.Name()) {
+		switch fullName(h) {
 		case "to":
 			v := h.Value()
 			if status > 100 && tagOf(v) == "" {
@@ -217,7 +249,7 @@ func newResponse(req *sip.Request, from netip.AddrPort, status int, reason, tag 
 				}
 				v += ";tag=" + tag
 			}
-			res.AppendHeader(sip.NewHeader(h.Name(), v))
+			res.AppendHeader(spelled(h, v))
 		case "from", "call-id", "cseq":
 			res.AppendHeader(h)
 		}
@@ -256,15 +288,17 @@ func relayRequest(in *sip.Request, uri sip.Uri, h hop) *sip.Request {
 	}
 	hops := false
 	for _, x := range in.Headers() {
-		switch canonical(x.Name()) {
-		case "via", "route", "record-route", "content-length":
+		switch fullName(x) {
+		case "via", "route", "record-route":
 		case "max-forwards":
 			hops = true
-			out.AppendHeader(sip.NewHeader(x.Name(), strconv.Itoa(h.maxHops)))
+			out.AppendHeader(spelled(x, strconv.Itoa(h.maxHops)))
 		case "cseq":
 			out.AppendHeader(numbered(x, h.cseq))
 		case "contact":
-			out.AppendHeader(sip.NewHeader(x.Name(), h.contactOf(x.Value())))
+			out.AppendHeader(spelled(x, h.contactOf(x.Value())))
+		case "content-length":
+			out.AppendHeader(spelled(x, strconv.Itoa(len(h.body))))
 		default:
 			out.AppendHeader(x)
 		}
@@ -272,8 +306,19 @@ func relayRequest(in *sip.Request, uri sip.Uri, h hop) *sip.Request {
 	if !hops {
 		out.AppendHeader(sip.NewHeader("Max-Forwards", strconv.Itoa(h.maxHops)))
 	}
-	out.SetBody(h.body)
+	h.finish(in, out)
 	return out
+}
+
+// finish puts the body in, with a Content-Length if there was none.
+func (h hop) finish(in, out message) {
+	out.SetBody(h.body)
+	if h.contacts != nil {
+		takes(out, mapsContacts)
+	}
+	if cseqOf(in) != cseqOf(out) {
+		takes(out, ownNumbers)
+	}
 }
 
 // relayResponse makes the first side's response of one that came in from the
@@ -287,8 +332,8 @@ func relayResponse(in *sip.Response, h hop) *sip.Response {
 		out.AppendHeader(r)
 	}
 	for _, x := range in.Headers() {
-		switch canonical(x.Name()) {
-		case "via", "record-route", "content-length":
+		switch fullName(x) {
+		case "via", "record-route":
 		case "cseq":
 			out.AppendHeader(numbered(x, h.cseq))
 		case "contact":
@@ -296,45 +341,19 @@ func relayResponse(in *sip.Response, h hop) *sip.Response {
 			if in.StatusCode < 300 || h.contacts != nil { // a redirection's Contacts are the message (RFC 3261 section 21.3)
 				v = h.contactOf(v)
 			}
-			out.AppendHeader(sip.NewHeader(x.Name(), v))
+			out.AppendHeader(spelled(x, v))
+		case "content-length":
+			out.AppendHeader(spelled(x, strconv.Itoa(len(h.body))))
 		default:
 			out.AppendHeader(x)
 		}
 	}
-	out.SetBody(h.body)
+	h.finish(in, out)
 	return out
 }
 
-// received adds received and rport to the sender's Via (RFC 3261 section
-// 18.2.1, RFC 3581 section 4), as the responses will carry it.
-func received(req *sip.Request, from netip.AddrPort) []sip.Header {
-	vias := headers(req, "via")
-	if len(vias) == 0 {
-		return nil
-	}
-	entries := splitList(vias[0].Value())
-	top := entries[0]
-	first, params, _ := strings.Cut(top, ";")
-	sentBy := first[strings.LastIndexByte(first, ' ')+1:]
-	if host, _, _ := strings.Cut(sentBy, ":"); host != from.Addr().String() || hasParam(params, "rport") {
-		var kept []string
-		for _, p := range strings.Split(params, ";") {
-			if k, _, _ := strings.Cut(p, "="); strings.EqualFold(k, "rport") {
-				p = fmt.Sprintf("rport=%d", from.Port())
-			} else if strings.EqualFold(k, "received") {
-				continue
-			}
-			kept = append(kept, p)
-		}
-		top = first + ";" + strings.Join(append(kept, "received="+from.Addr().String()), ";")
-	}
-	entries[0] = top
-	out := []sip.Header{sip.NewHeader(vias[0].Name(), strings.Join(entries, ", "))}
-	return append(out, vias[1:]...)
-}
-
 func hasParam(params, name string) bool {
-	for _, p := range strings.Split(params, ";") {
+	for _, p := range splitParams(params) {
 		if k, _, _ := strings.Cut(p, "="); strings.EqualFold(strings.TrimSpace(k), name) {
 			return true
 		}

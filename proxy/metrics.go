@@ -21,6 +21,7 @@ type metrics struct {
 	unanchored   prometheus.Counter
 	evidenceLost prometheus.Counter
 	faults       prometheus.Counter
+	mutated      prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -51,8 +52,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m.faults = f.NewCounter(prometheus.CounterOpts{Name: name("call_faults_total"),
 		Help: "Calls that a fault of the gate ended. Anything but 0 is a bug."})
+	m.mutated = f.NewCounter(prometheus.CounterOpts{Name: name("sip_unexpected_mutations_total"),
+		Help: "Parts of messages that were changed on their way and shouldn't have been. Anything but 0 is a bug."})
 	for _, reason := range []string{"not_a_peer", "oversize", "malformed", "version", "max_forwards", "draining", "socket_error",
-		"framing", "tls_handshake", "connections", "too_many_calls", "call_rate", "subscriptions"} {
+		"framing", "slow", "fault", "no_transaction", "tls_handshake", "connections", "too_many_calls", "call_rate", "subscriptions"} {
 		m.rejected.WithLabelValues(reason) // there from the start, at 0
 	}
 	return m

@@ -42,6 +42,7 @@ type peer struct {
 	close func()
 	mu    sync.Mutex
 	conns []net.Conn
+	taken map[string]bool // responses that final returned
 }
 
 // got is a message that came, and where its answer goes.

@@ -114,7 +114,7 @@ const maxUDP = 1300
 // offers one; else it is sent as it is, and IP cuts it into fragments.
 func (s *side) compose(w way, build func(way) *sip.Request) (*sip.Request, way) {
 	out := build(w)
-	if w.to.Transport != "udp" || len(out.String()) <= maxUDP {
+	if w.to.Transport != "udp" || len(wire(out)) <= maxUDP {
 		return out, w
 	}
 	for _, p := range s.places() {

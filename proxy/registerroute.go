@@ -26,6 +26,7 @@ func (t *transport) resolve(req *sip.Request) way {
 		return way{}
 	}
 	req.Recipient = uri
+	takes(req, retargeted)
 	if len(b.Path) > 0 {
 		routes := t.routesOn(req)
 		for _, h := range headers(req, "route") {

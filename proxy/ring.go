@@ -112,7 +112,9 @@ func (c *call) ringOut() {
 	c.inv.build = func(w way) *sip.Request {
 		out := relayRequest(tx.req, tx.req.Recipient, hop{via: w.via(), contact: w.by.contact,
 			routes: c.a.socket.routesOn(tx.req), maxHops: maxHops(tx.req), body: offer})
-		return withoutOurs(out)
+		out = withoutOurs(out)
+		takes(out, ownDialog|ownBody) // the offer may be of a later description than the INVITE's
+		return out
 	}
 	if !c.attempt() {
 		c.hangUpAlone("SIP;cause=503;text=\"Service Unavailable\"")
@@ -130,7 +132,7 @@ func (r *ringFirst) keeps(k sdp.Codec) bool {
 func withoutOurs(req *sip.Request) *sip.Request {
 	out := sip.NewRequest(req.Method, req.Recipient)
 	for _, h := range req.Headers() {
-		switch canonical(h.Name()) {
+		switch fullName(h) {
 		case "content-length", "session-expires", "min-se":
 		case "supported", "require":
 			var kept []string

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 )
@@ -22,6 +24,12 @@ const (
 	dialPatience = 3 * time.Second
 	// writePatience bounds one write.
 	writePatience = 5 * time.Second
+	// readPatience bounds how long a message that has begun may take to come. An
+	// idle connection stays.
+	readPatience = 10 * time.Second
+	// parting is for how long a connection that we give up is still written and
+	// read, so that the peer gets our last words.
+	parting = 500 * time.Millisecond
 )
 
 var errBusy = errors.New("the peer doesn't read what it is sent")
@@ -31,6 +39,7 @@ var errBusy = errors.New("the peer doesn't read what it is sent")
 type streams struct {
 	listener net.Listener
 	tls      *certificates // nil: TCP
+	patience time.Duration // with half a message
 	e        *endpoint
 	ctx      context.Context // ends dials and handshakes
 	stop     context.CancelFunc
@@ -60,7 +69,7 @@ func listenStream(at netip.AddrPort, tls *certificates) (*streams, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for SIP on tcp %s: %w", at, err)
 	}
-	s := &streams{listener: l, tls: tls, conns: map[netip.AddrPort]*stream{}}
+	s := &streams{listener: l, tls: tls, patience: readPatience, conns: map[netip.AddrPort]*stream{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -181,6 +190,9 @@ func (s *streams) run(st *stream, conn net.Conn, dialled bool) {
 	if err == nil {
 		writer.Go(func() { s.write(st, secured) })
 		s.read(st, secured)
+		st.kill()
+		s.forget(st) // what is sent from here on takes another connection
+		writer.Wait()
 	} else {
 		s.e.reject("tls_handshake")
 		s.e.log.Warn("TLS handshake", "peer", st.to.String(), "error", err)
@@ -211,7 +223,7 @@ func (s *streams) secure(st *stream, conn net.Conn, dialled bool) (net.Conn, err
 func (s *streams) read(st *stream, conn net.Conn) {
 	r := bufio.NewReaderSize(conn, maxHeaders)
 	for {
-		msg, err := readMessage(r)
+		msg, err := s.next(r, conn)
 		switch {
 		case err == nil:
 			s.e.take(msg, st.to.Addr)
@@ -220,13 +232,39 @@ func (s *streams) read(st *stream, conn net.Conn) {
 			case st.out <- []byte("\r\n"):
 			default:
 			}
-		default:
-			if errors.Is(err, errHeaders) || errors.Is(err, errLength) {
-				s.e.reject("framing")
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			s.e.reject("slow")
+			return
+		case errors.Is(err, errHeaders):
+			s.e.reject("framing")
+			return
+		case errors.Is(err, errLength):
+			s.e.reject("framing")
+			s.e.take(msg, st.to.Addr) // which refuses it
+			// A connection closed with bytes unread takes the answer with it.
+			if conn.SetReadDeadline(time.Now().Add(parting)) == nil {
+				_, _ = io.Copy(io.Discard, r)
 			}
+			return
+		default:
 			return
 		}
 	}
+}
+
+// next reads the next message: it may begin whenever it likes, and must come to
+// its end then.
+func (s *streams) next(r *bufio.Reader, conn net.Conn) ([]byte, error) {
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	if err := awaitMessage(r); err != nil {
+		return nil, err
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(s.patience)); err != nil {
+		return nil, err
+	}
+	return readMessage(r)
 }
 
 // write sends what is queued, and closes the connection at the stream's end so
@@ -243,6 +281,24 @@ func (s *streams) write(st *stream, conn net.Conn) {
 				return
 			}
 		case <-st.quit:
+			s.lastWords(st, conn)
+			return
+		}
+	}
+}
+
+// lastWords sends what is still queued.
+func (s *streams) lastWords(st *stream, conn net.Conn) {
+	if conn.SetWriteDeadline(time.Now().Add(parting)) != nil {
+		return
+	}
+	for {
+		select {
+		case data := <-st.out:
+			if _, err := conn.Write(data); err != nil {
+				return
+			}
+		default:
 			return
 		}
 	}

@@ -67,28 +67,37 @@ func (s *serverTx) respond(res *sip.Response) error {
 }
 
 // receive takes a parsed message from the endpoint's reader.
-func (t *transactions) receive(msg sip.Message, from netip.AddrPort) {
+func (t *transactions) receive(msg message, bad *problem, from netip.AddrPort) {
 	switch m := msg.(type) {
 	case *sip.Request:
+		if bad == nil {
+			bad = validate(m)
+		}
+		if bad != nil {
+			t.refuse(m, bad, from)
+			return
+		}
 		t.receiveRequest(m, from)
 	case *sip.Response:
+		if bad != nil || !readable(m) {
+			t.endpoint.reject("malformed")
+			return
+		}
 		t.receiveResponse(m, from)
 	}
 }
 
+// refuse answers a request that is none of ours to pass on, if it can be
+// answered.
+func (t *transactions) refuse(req *sip.Request, bad *problem, from netip.AddrPort) {
+	t.endpoint.reject(bad.reason)
+	if bad.status != 0 && !req.IsAck() && len(headers(req, "via")) > 0 {
+		t.answerStateless(req, from, bad.status, bad.text)
+	}
+}
+
 func (t *transactions) receiveRequest(req *sip.Request, from netip.AddrPort) {
-	if problem := validate(req); problem != nil {
-		t.endpoint.reject(problem.reason)
-		if problem.status != 0 && !req.IsAck() {
-			t.answerStateless(req, from, problem.status, problem.text)
-		}
-		return
-	}
-	key, err := sip.ServerTxKeyMake(req)
-	if err != nil {
-		t.endpoint.reject("malformed")
-		return
-	}
+	key := serverKey(req)
 	tx := t.lookupServer(key)
 	switch {
 	case req.IsAck():
@@ -171,12 +180,10 @@ type clientTx struct {
 // transaction and must not block.
 func (t *transactions) send(req *sip.Request, dest Place, deliver func(*sip.Response)) (*clientTx, error) {
 	req.SetTransport(strings.ToUpper(dest.Transport)) // the state machine doesn't repeat what goes by a stream
-	key, err := sip.ClientTxKeyMake(req)
-	if err != nil {
-		return nil, err
-	}
+	key := clientKey(req, string(req.Method))
 	c := &clientTx{req: req, path: t.endpoint.to(dest), invite: req.IsInvite(), deliver: deliver}
-	c.tx = sip.NewClientTx(key, req, c.path, t.log)
+	c.path.request = req
+	c.tx = sip.NewClientTx(key, token(req), c.path, t.log)
 	c.tx.OnRetransmission(deliver)
 	c.tx.OnTerminate(func(key string, _ error) {
 		t.mu.Lock()
@@ -193,6 +200,15 @@ func (t *transactions) send(req *sip.Request, dest Place, deliver func(*sip.Resp
 	t.pumps.Add(1)
 	go t.pump(c)
 	return c, nil
+}
+
+// token is what sipgo's state machine needs of a request: its method, by what it
+// is sent, and a CSeq to make an ACK of.
+func token(req *sip.Request) *sip.Request {
+	t := sip.NewRequest(req.Method, sip.Uri{}) // its errors would show the URI, and with it a number
+	t.AppendHeader(&sip.CSeqHeader{SeqNo: 1, MethodName: req.Method})
+	t.SetTransport(req.Transport())
+	return t
 }
 
 // pump takes responses off a transaction, which holds its lock meanwhile. After
@@ -215,13 +231,9 @@ func (t *transactions) pump(c *clientTx) {
 }
 
 func (t *transactions) receiveResponse(res *sip.Response, from netip.AddrPort) {
-	key, err := sip.ClientTxKeyMake(res)
-	if err != nil {
-		t.endpoint.reject("malformed")
-		return
-	}
+	_, method, _ := splitCSeq(res)
 	t.mu.Lock()
-	c := t.client[key]
+	c := t.client[clientKey(res, method)]
 	t.mu.Unlock()
 	if c != nil {
 		c.heard.Store(true)
@@ -233,6 +245,9 @@ func (t *transactions) receiveResponse(res *sip.Response, from netip.AddrPort) {
 		// sipgo would sleep here before it repeats the ACK, and with it the reader.
 		c.path.repeatAck()
 	default:
+		if res.StatusCode >= 300 {
+			c.path.refusedBy(res)
+		}
 		c.tx.Receive(res)
 	}
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -14,49 +13,128 @@ type problem struct {
 	text   string
 }
 
+// once are the headers that a message has one of; those of the second list may
+// be missing.
+var (
+	once   = []string{"from", "to", "call-id", "cseq"}
+	atMost = []string{"content-length", "max-forwards"}
+)
+
 // validate refuses what would be ambiguous later (RFC 3261 section 8.2, RFC
-// 4475): two readers of one message must not see two calls in it.
+// 4475): two readers of one message must not see two calls in it. What is
+// merely wrong passes: the far end judges it as it would without us.
 func validate(req *sip.Request) *problem {
-	bad := func(text string) *problem {
-		return &problem{"malformed", sip.StatusBadRequest, "Bad Request - " + text}
+	if bad := countOnce(req); bad != "" {
+		return badRequest(bad)
 	}
-	if !strings.EqualFold(req.SipVersion, "SIP/2.0") {
-		return &problem{"version", sip.StatusVersionNotSupported, "Version Not Supported"}
+	if !viasRead(req) {
+		return badRequest("Via")
 	}
-	for _, name := range []string{"from", "to", "call-id", "cseq"} {
-		if n := len(headers(req, name)); n != 1 {
-			return bad(name + " must be there once")
+	if _, method, ok := splitCSeq(req); !ok || method != string(req.Method) {
+		return badRequest("CSeq")
+	}
+	for _, name := range []string{"from", "to"} {
+		if !unambiguous(header(req, name)) {
+			return badRequest(name)
 		}
 	}
-	for _, name := range []string{"content-length", "max-forwards"} {
-		if len(headers(req, name)) > 1 {
-			return bad(name + " must not be repeated")
+	for _, h := range headers(req, "contact") {
+		for _, entry := range splitList(h.Value()) {
+			if !unambiguous(entry) {
+				return badRequest("contact")
+			}
 		}
-	}
-	if len(headers(req, "via")) == 0 {
-		return &problem{reason: "malformed"} // nowhere to answer to
-	}
-	number, method, ok := strings.Cut(strings.TrimSpace(header(req, "cseq")), " ")
-	method = strings.TrimSpace(method)
-	seq, err := strconv.ParseUint(number, 10, 32)
-	if !ok || err != nil || method != string(req.Method) {
-		return bad("CSeq")
 	}
 	if tagOf(header(req, "from")) == "" {
-		return bad("From has no tag")
-	}
-	// sipgo reads CSeq by a single space; make it so.
-	if canonicalCSeq := strconv.FormatUint(seq, 10) + " " + method; canonicalCSeq != header(req, "cseq") {
-		req.ReplaceHeader(sip.NewHeader(headers(req, "cseq")[0].Name(), canonicalCSeq))
+		return badRequest("From has no tag")
 	}
 	if mf := header(req, "max-forwards"); mf != "" {
 		if n, err := strconv.ParseUint(mf, 10, 32); err != nil {
-			return bad("Max-Forwards")
-		} else if n == 0 && req.Method != sip.OPTIONS && req.Method != sip.ACK {
+			return badRequest("Max-Forwards")
+		} else if n == 0 && !isOurPing(req) && !req.IsAck() {
 			return &problem{"max_forwards", sip.StatusTooManyHops, "Too Many Hops"}
 		}
 	}
 	return nil
+}
+
+// countOnce says what is wrong with the number of a message's headers, "" if
+// nothing is.
+func countOnce(m message) string {
+	var n [6]int
+	for _, h := range m.Headers() {
+		name := fullName(h)
+		for i := range n {
+			if name == nameAt(i) {
+				n[i]++
+			}
+		}
+	}
+	for i := range n {
+		switch {
+		case i < len(once) && n[i] != 1:
+			return nameAt(i) + " must be there once"
+		case n[i] > 1:
+			return nameAt(i) + " must not be repeated"
+		}
+	}
+	return ""
+}
+
+func nameAt(i int) string {
+	if i < len(once) {
+		return once[i]
+	}
+	return atMost[i-len(once)]
+}
+
+// readable reports whether a response can be told whose it is.
+func readable(res *sip.Response) bool {
+	_, _, ok := splitCSeq(res)
+	return ok && countOnce(res) == "" && viasRead(res)
+}
+
+// viasRead reports whether a message's Vias can be read, and so the way back.
+func viasRead(m message) bool {
+	entries := 0
+	for _, h := range headers(m, "via") {
+		for _, entry := range splitList(h.Value()) {
+			entries++
+			if _, ok := parseVia(entry); !ok {
+				return false
+			}
+		}
+	}
+	return entries > 0
+}
+
+// unambiguous reports whether a From, To or Contact can be read in one way only:
+// quotes and brackets are closed, and without brackets no comma or question mark
+// (RFC 3261 section 20).
+func unambiguous(v string) bool {
+	quoted, open, bracketed, special := false, false, false, false
+	for i := 0; i < len(v); i++ {
+		switch c := v[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '<':
+			if open {
+				return false
+			}
+			open, bracketed = true, true
+		case c == '>':
+			if !open {
+				return false
+			}
+			open = false
+		case (c == ',' || c == '?') && !open && !bracketed:
+			special = true
+		}
+	}
+	return v != "" && !quoted && !open && (bracketed || !special)
 }
 
 // maxHops is the Max-Forwards to send on (RFC 3261 section 16.6 item 3).
@@ -66,14 +144,4 @@ func maxHops(req *sip.Request) int {
 		return 70
 	}
 	return max(n-1, 0)
-}
-
-// cseqOf is the number of a message's CSeq.
-func cseqOf(m message) uint32 {
-	number, _, _ := strings.Cut(header(m, "cseq"), " ")
-	n, err := strconv.ParseUint(number, 10, 32)
-	if err != nil {
-		return 0
-	}
-	return uint32(n)
 }

@@ -118,7 +118,8 @@ func (p *player) finish() (err error) {
 	if p.evidence != nil {
 		return nil
 	}
-	for _, series := range []string{"preconsent_packets_recorded_total", "recordings_unaccounted", "sip_unexpected_total"} {
+	for _, series := range []string{"preconsent_packets_recorded_total", "recordings_unaccounted", "sip_unexpected_total",
+		"sip_unexpected_mutations_total"} {
 		if v := p.gate.Metric(series); v != 0 {
 			return fmt.Errorf("%s is %v", series, v)
 		}

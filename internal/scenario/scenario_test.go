@@ -211,6 +211,19 @@ func TestWhatIsNeverAllowedIsFound(t *testing.T) {
 	}
 }
 
+// TestMetricsThatSayTroubleAreFound: a gate that counts a fault of its own fails
+// the scenario.
+func TestMetricsThatSayTroubleAreFound(t *testing.T) {
+	for _, series := range []string{"preconsent_packets_recorded_total", "recordings_unaccounted", "sip_unexpected_total",
+		"sip_unexpected_mutations_total"} {
+		s, err := scenario.Parse("call.txt", call+proofs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wants(t, s.Play(startWire(t, heard(), wrongs{counts: series})), series+" is 1")
+	}
+}
+
 // TestOnlyKnownWordsInTheirPlaceAreRead.
 func TestOnlyKnownWordsInTheirPlaceAreRead(t *testing.T) {
 	for text, says := range map[string]string{

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"consentgate/consent"
+	"consentgate/media/sockets"
 )
 
 // Config is what an Engine needs; Pool, Metrics and Log must be set.
@@ -20,24 +21,33 @@ type Config struct {
 	// Learning is how long after a description a peer may show that it sends from
 	// another port than it said; 0: 5 s.
 	Learning time.Duration
+	Threads  int // that read sockets; 0: one for each processor
 }
 
 // Engine makes relays and knows when the last recording is sealed. It is safe
 // for concurrent use.
 type Engine struct {
-	cfg Config
+	cfg     Config
+	sockets *sockets.Group
 
 	mu   sync.Mutex
 	taps map[*Tap]struct{} // not sealed yet
 }
 
-// NewEngine makes an engine.
-func NewEngine(c Config) *Engine {
+// NewEngine makes an engine and starts the threads that read its sockets.
+func NewEngine(c Config) (*Engine, error) {
 	if c.Learning == 0 {
 		c.Learning = 5 * time.Second
 	}
-	return &Engine{cfg: c, taps: map[*Tap]struct{}{}}
+	group, err := sockets.New(c.Threads)
+	if err != nil {
+		return nil, err
+	}
+	return &Engine{cfg: c, sockets: group, taps: map[*Tap]struct{}{}}, nil
 }
+
+// Close ends the threads. Close the relays first.
+func (e *Engine) Close() error { return e.sockets.Close() }
 
 // Wait returns when every tap's recorder is sealed, or with ctx's error. Close
 // the relays first: a tap whose call goes on isn't sealed.
@@ -85,26 +95,19 @@ type Sides struct {
 // not block nor call the relay, and isn't called after Close has returned. The
 // error is ErrNoPorts when the pool has none.
 func (e *Engine) NewRelay(call string, s Sides, onEvent func(Event)) (*Relay, error) {
-	remote, err := e.cfg.Pool.bind(s.Remote)
-	if err != nil {
-		return nil, fmt.Errorf("taking media ports on %s: %w", s.Remote, err)
-	}
-	local, err := e.cfg.Pool.bind(s.Local)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("taking media ports on %s: %w", s.Local, err), remote.close())
-		e.cfg.Pool.untake(remote.port) // nobody has been told of it
-		return nil, err
-	}
 	r := &Relay{engine: e, log: e.cfg.Log.With("call", call), onEvent: onEvent}
-	r.legs[consent.Remote] = r.leg(consent.Remote, s.Remote, remote, s.Trunk, "carrier")
-	r.legs[consent.Local] = r.leg(consent.Local, s.Local, local, s.Trunk, "pbx")
+	r.legs[consent.Remote] = &Leg{relay: r, party: consent.Remote, ip: s.Remote, taken: e.cfg.Metrics.packets.WithLabelValues(s.Trunk, "carrier")}
+	r.legs[consent.Local] = &Leg{relay: r, party: consent.Local, ip: s.Local, taken: e.cfg.Metrics.packets.WithLabelValues(s.Trunk, "pbx")}
+	thread := e.sockets.Thread()
 	for _, l := range r.legs {
-		r.readers.Go(func() { l.read(l.pair.rtp, l.packet) })
-		r.readers.Go(func() { l.read(l.pair.rtcp, l.report) })
+		var err error
+		if l.pair, err = e.cfg.Pool.bind(thread, l.ip, takers{l.takeRTP, l.takeRTCP}); err != nil {
+			err = fmt.Errorf("taking media ports on %s: %w", l.ip, err)
+			if l.party == consent.Local {
+				err = errors.Join(err, r.legs[consent.Remote].giveUp())
+			}
+			return nil, err
+		}
 	}
 	return r, nil
-}
-
-func (r *Relay) leg(p consent.Party, ip netip.Addr, x pair, trunk, side string) *Leg {
-	return &Leg{relay: r, party: p, ip: ip, pair: x, taken: r.engine.cfg.Metrics.packets.WithLabelValues(trunk, side)}
 }

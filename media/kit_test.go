@@ -39,7 +39,21 @@ func newEngine(t testing.TB, c media.PoolConfig) (*prometheus.Registry, *media.P
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
-	return reg, pool, media.NewEngine(media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: slog.New(slog.DiscardHandler)})
+	return reg, pool, engineOf(t, media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: slog.New(slog.DiscardHandler)})
+}
+
+func engineOf(t testing.TB, c media.Config) *media.Engine {
+	t.Helper()
+	e, err := media.NewEngine(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
 }
 
 func newRig(t testing.TB) *rig {

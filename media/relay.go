@@ -31,7 +31,6 @@ type Relay struct {
 	log     *slog.Logger
 	onEvent func(Event)
 	legs    [2]*Leg // by consent.Party
-	readers sync.WaitGroup
 
 	bridged atomic.Bool         // the parties hear each other
 	tap     atomic.Pointer[Tap] // the latest
@@ -97,7 +96,6 @@ func (r *Relay) Close() {
 	for _, l := range r.legs {
 		l.close()
 	}
-	r.readers.Wait()
 	for _, l := range r.legs {
 		l.players.Wait()
 		l.free()

@@ -125,7 +125,9 @@ func newWorld(t testing.TB, policies consent.Policies, tune func(*proxy.Config))
 	if w.pool, err = media.NewPool(media.PoolConfig{Min: 18000, Max: 21999, Quarantine: time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	w.engine = media.NewEngine(media.Config{Pool: w.pool, Metrics: media.NewMetrics(reg, w.pool), Log: log})
+	if w.engine, err = media.NewEngine(media.Config{Pool: w.pool, Metrics: media.NewMetrics(reg, w.pool), Log: log}); err != nil {
+		t.Fatal(err)
+	}
 	side := func(p *phone.Phone) proxy.Side {
 		return proxy.Side{Listen: []proxy.Listen{{Transport: "udp", Addr: loopback}}, Peers: []locate.Peer{locate.At("udp", p.Addr())},
 			AcceptFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
@@ -147,7 +149,7 @@ func (w *world) close() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := errors.Join(w.gate.Shutdown(ctx), w.engine.Wait(ctx), w.caller.Close(), w.agent.Close()); err != nil {
+	if err := errors.Join(w.gate.Shutdown(ctx), w.engine.Wait(ctx), w.engine.Close(), w.caller.Close(), w.agent.Close()); err != nil {
 		w.t.Error(err)
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +24,10 @@ type Config struct {
 	// another port than it said; 0: 5 s.
 	Learning time.Duration
 	Threads  int // that read sockets; 0: one for each processor
+	// NoAudio is after how long without a packet a party's audio is missed; 0:
+	// 10 s. Timeout is after how long without any packet the call is reported as
+	// lost; 0: never.
+	NoAudio, Timeout time.Duration
 }
 
 // Engine makes relays and knows when the last recording is sealed. It is safe
@@ -30,8 +36,12 @@ type Engine struct {
 	cfg     Config
 	sockets *sockets.Group
 
-	mu   sync.Mutex
-	taps map[*Tap]struct{} // not sealed yet
+	stop    chan struct{} // ends the sweeper
+	sweeper sync.WaitGroup
+
+	mu     sync.Mutex
+	taps   map[*Tap]struct{}   // not sealed yet
+	relays map[*Relay]struct{} // not closed yet
 }
 
 // NewEngine makes an engine and starts the threads that read its sockets.
@@ -39,15 +49,37 @@ func NewEngine(c Config) (*Engine, error) {
 	if c.Learning == 0 {
 		c.Learning = 5 * time.Second
 	}
+	if c.NoAudio == 0 {
+		c.NoAudio = 10 * time.Second
+	}
 	group, err := sockets.New(c.Threads)
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: c, sockets: group, taps: map[*Tap]struct{}{}}, nil
+	e := &Engine{cfg: c, sockets: group, taps: map[*Tap]struct{}{}, relays: map[*Relay]struct{}{}, stop: make(chan struct{})}
+	e.sweeper.Go(func() { e.sweep(e.stop) })
+	return e, nil
 }
 
-// Close ends the threads. Close the relays first.
-func (e *Engine) Close() error { return e.sockets.Close() }
+// Close ends the threads. Close the relays first, and close it once.
+func (e *Engine) Close() error {
+	close(e.stop)
+	e.sweeper.Wait()
+	return e.sockets.Close()
+}
+
+// running are the relays that there are.
+func (e *Engine) running() []*Relay {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Keys(e.relays))
+}
+
+func (e *Engine) forget(r *Relay) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.relays, r)
+}
 
 // Wait returns when every tap's recorder is sealed, or with ctx's error. Close
 // the relays first: a tap whose call goes on isn't sealed.
@@ -96,8 +128,8 @@ type Sides struct {
 // error is ErrNoPorts when the pool has none.
 func (e *Engine) NewRelay(call string, s Sides, onEvent func(Event)) (*Relay, error) {
 	r := &Relay{engine: e, log: e.cfg.Log.With("call", call), onEvent: onEvent}
-	r.legs[consent.Remote] = &Leg{relay: r, party: consent.Remote, ip: s.Remote, taken: e.cfg.Metrics.packets.WithLabelValues(s.Trunk, "carrier")}
-	r.legs[consent.Local] = &Leg{relay: r, party: consent.Local, ip: s.Local, taken: e.cfg.Metrics.packets.WithLabelValues(s.Trunk, "pbx")}
+	r.legs[consent.Remote] = r.leg(consent.Remote, s.Remote, s.Trunk, "carrier")
+	r.legs[consent.Local] = r.leg(consent.Local, s.Local, s.Trunk, "pbx")
 	thread := e.sockets.Thread()
 	for _, l := range r.legs {
 		var err error
@@ -109,5 +141,13 @@ func (e *Engine) NewRelay(call string, s Sides, onEvent func(Event)) (*Relay, er
 			return nil, err
 		}
 	}
+	e.mu.Lock()
+	e.relays[r] = struct{}{}
+	e.mu.Unlock()
 	return r, nil
+}
+
+func (r *Relay) leg(p consent.Party, ip netip.Addr, trunk, side string) *Leg {
+	m := r.engine.cfg.Metrics
+	return &Leg{relay: r, party: p, ip: ip, taken: m.packets.WithLabelValues(trunk, side), measures: m.of(trunk, side)}
 }

@@ -60,6 +60,14 @@ func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, events: make(chan media.Event, 1024)}
 	r.reg, r.pool, r.engine = newEngine(t, media.PoolConfig{Min: 40000, Max: 40999})
+	r.connect()
+	return r
+}
+
+// connect makes the rig's relay and an end on each side.
+func (r *rig) connect() {
+	t := r.t
+	t.Helper()
 	relay, err := r.engine.NewRelay("c", media.Sides{Trunk: "main", Remote: loopback, Local: loopback},
 		func(ev media.Event) { r.events <- ev })
 	if err != nil {
@@ -71,7 +79,6 @@ func newRig(t testing.TB) *rig {
 		relay.Leg(p).SetPeer(r.ends[p].peer())
 	}
 	t.Cleanup(relay.Close)
-	return r
 }
 
 // end is one side's telephone: two sockets.

@@ -24,7 +24,10 @@ type Leg struct {
 
 	place atomic.Pointer[place] // nil until SetPeer: every packet is a stranger's
 	out   stream                // towards this leg's peer
-	keys  dtmf.Keypad           // of the RTP reader
+	keys  dtmf.Keypad           // of the sockets' thread
+
+	watch    watch
+	measures measures
 
 	mu      sync.Mutex
 	closed  bool
@@ -39,6 +42,7 @@ func (l *Leg) Addr() netip.AddrPort { return netip.AddrPortFrom(l.ip, l.pair.num
 // window in which one other port of the peer's address may be learnt. Where it
 // names the same address as before, what was learnt stays in force until then.
 func (l *Leg) SetPeer(p Peer) {
+	l.watch.expect()
 	l.place.Store(newPlace(p, l.place.Load(), l.pair.former, time.Now().Add(l.relay.engine.cfg.Learning)))
 }
 
@@ -112,8 +116,11 @@ func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 			l.relay.drop(ourKey)
 			return
 		}
-	} else if t := l.relay.tap.Load(); t != nil && bridged {
-		t.offer(l.party, p, data, at)
+	} else {
+		l.watch.heard(p, h, at)
+		if t := l.relay.tap.Load(); t != nil && bridged {
+			t.offer(l.party, p, data, at)
+		}
 	}
 	if !bridged {
 		l.relay.drop(gated)
@@ -165,6 +172,7 @@ func (l *Leg) report(data []byte, from netip.AddrPort, at time.Time) {
 		l.relay.drop(malformed)
 		return
 	}
+	l.reported(data, at)
 	if !l.relay.bridged.Load() {
 		l.relay.drop(gated)
 		return

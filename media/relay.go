@@ -13,8 +13,10 @@ import (
 type EventKind uint8
 
 const (
-	KeyPressed EventKind = iota // a party pressed a key
-	TapFailed                   // the recorder failed: the tap has closed itself
+	KeyPressed   EventKind = iota // a party pressed a key
+	TapFailed                     // the recorder failed: the tap has closed itself
+	AudioMissing                  // nothing comes from a party that should be sending
+	MediaLost                     // nothing has come from either party for Config.Timeout
 )
 
 // Event is what a relay reports. Err is set for TapFailed.
@@ -47,6 +49,9 @@ func (r *Relay) Leg(p consent.Party) *Leg { return r.legs[p] }
 func (r *Relay) Bridge() {
 	for _, l := range r.legs {
 		l.Stop()
+	}
+	for _, l := range r.legs {
+		l.watch.expect()
 	}
 	r.bridged.Store(true)
 }
@@ -100,6 +105,8 @@ func (r *Relay) Close() {
 		l.players.Wait()
 		l.free()
 	}
+	r.engine.forget(r)
+	r.assess()
 	r.emitting.Wait()
 }
 

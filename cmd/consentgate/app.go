@@ -42,7 +42,7 @@ func NewApp(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.engine, err = media.NewEngine(media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: log}); err != nil {
+	if a.engine, err = media.NewEngine(media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: log, Timeout: cfg.Media.Timeout}); err != nil {
 		return nil, err
 	}
 	a.openStore(reg)

@@ -34,6 +34,18 @@ type world struct {
 	agent  *phone.Phone
 	ledger *ledger
 	rec    *recorder
+
+	mu    sync.Mutex
+	taken []*phone.Call // by the agent
+}
+
+// silence makes the agent's telephone send nothing, in every call.
+func (w *world) silence() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.taken {
+		c.Media.Mute(true)
+	}
 }
 
 // ledger is a log in memory that can fail, or hang.
@@ -114,6 +126,9 @@ func newWorld(t testing.TB, policies consent.Policies, tune func(*proxy.Config))
 	}
 	if w.agent, err = phone.New(phone.Config{Name: "agent", Listen: loopback, Incoming: func(c *phone.Call) {
 		c.Media.Tone(440)
+		w.mu.Lock()
+		w.taken = append(w.taken, c)
+		w.mu.Unlock()
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		_ = c.Answer(ctx) // a caller that gave up is the test's to notice

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	"consentgate/consent"
+	"consentgate/media/sockets"
 )
 
 // Config is what an Engine needs; Pool, Metrics and Log must be set.
@@ -20,23 +23,62 @@ type Config struct {
 	// Learning is how long after a description a peer may show that it sends from
 	// another port than it said; 0: 5 s.
 	Learning time.Duration
+	Threads  int // that read sockets; 0: one for each processor
+	// NoAudio is after how long without a packet a party's audio is missed; 0:
+	// 10 s. Timeout is after how long without any packet the call is reported as
+	// lost; 0: never.
+	NoAudio, Timeout time.Duration
 }
 
 // Engine makes relays and knows when the last recording is sealed. It is safe
 // for concurrent use.
 type Engine struct {
-	cfg Config
+	cfg     Config
+	sockets *sockets.Group
 
-	mu   sync.Mutex
-	taps map[*Tap]struct{} // not sealed yet
+	stop    chan struct{} // ends the sweeper
+	sweeper sync.WaitGroup
+
+	mu     sync.Mutex
+	taps   map[*Tap]struct{}   // not sealed yet
+	relays map[*Relay]struct{} // not closed yet
 }
 
-// NewEngine makes an engine.
-func NewEngine(c Config) *Engine {
+// NewEngine makes an engine and starts the threads that read its sockets.
+func NewEngine(c Config) (*Engine, error) {
 	if c.Learning == 0 {
 		c.Learning = 5 * time.Second
 	}
-	return &Engine{cfg: c, taps: map[*Tap]struct{}{}}
+	if c.NoAudio == 0 {
+		c.NoAudio = 10 * time.Second
+	}
+	group, err := sockets.New(c.Threads)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: c, sockets: group, taps: map[*Tap]struct{}{}, relays: map[*Relay]struct{}{}, stop: make(chan struct{})}
+	e.sweeper.Go(func() { e.sweep(e.stop) })
+	return e, nil
+}
+
+// Close ends the threads. Close the relays first, and close it once.
+func (e *Engine) Close() error {
+	close(e.stop)
+	e.sweeper.Wait()
+	return e.sockets.Close()
+}
+
+// running are the relays that there are.
+func (e *Engine) running() []*Relay {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Keys(e.relays))
+}
+
+func (e *Engine) forget(r *Relay) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.relays, r)
 }
 
 // Wait returns when every tap's recorder is sealed, or with ctx's error. Close
@@ -85,26 +127,27 @@ type Sides struct {
 // not block nor call the relay, and isn't called after Close has returned. The
 // error is ErrNoPorts when the pool has none.
 func (e *Engine) NewRelay(call string, s Sides, onEvent func(Event)) (*Relay, error) {
-	remote, err := e.cfg.Pool.bind(s.Remote)
-	if err != nil {
-		return nil, fmt.Errorf("taking media ports on %s: %w", s.Remote, err)
-	}
-	local, err := e.cfg.Pool.bind(s.Local)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("taking media ports on %s: %w", s.Local, err), remote.close())
-		e.cfg.Pool.untake(remote.port) // nobody has been told of it
-		return nil, err
-	}
 	r := &Relay{engine: e, log: e.cfg.Log.With("call", call), onEvent: onEvent}
-	r.legs[consent.Remote] = r.leg(consent.Remote, s.Remote, remote, s.Trunk, "carrier")
-	r.legs[consent.Local] = r.leg(consent.Local, s.Local, local, s.Trunk, "pbx")
+	r.legs[consent.Remote] = r.leg(consent.Remote, s.Remote, s.Trunk, "carrier")
+	r.legs[consent.Local] = r.leg(consent.Local, s.Local, s.Trunk, "pbx")
+	thread := e.sockets.Thread()
 	for _, l := range r.legs {
-		r.readers.Go(func() { l.read(l.pair.rtp, l.packet) })
-		r.readers.Go(func() { l.read(l.pair.rtcp, l.report) })
+		var err error
+		if l.pair, err = e.cfg.Pool.bind(thread, l.ip, takers{l.takeRTP, l.takeRTCP}); err != nil {
+			err = fmt.Errorf("taking media ports on %s: %w", l.ip, err)
+			if l.party == consent.Local {
+				err = errors.Join(err, r.legs[consent.Remote].giveUp())
+			}
+			return nil, err
+		}
 	}
+	e.mu.Lock()
+	e.relays[r] = struct{}{}
+	e.mu.Unlock()
 	return r, nil
 }
 
-func (r *Relay) leg(p consent.Party, ip netip.Addr, x pair, trunk, side string) *Leg {
-	return &Leg{relay: r, party: p, ip: ip, pair: x, taken: r.engine.cfg.Metrics.packets.WithLabelValues(trunk, side)}
+func (r *Relay) leg(p consent.Party, ip netip.Addr, trunk, side string) *Leg {
+	m := r.engine.cfg.Metrics
+	return &Leg{relay: r, party: p, ip: ip, taken: m.packets.WithLabelValues(trunk, side), measures: m.of(trunk, side)}
 }

@@ -39,13 +39,35 @@ func newEngine(t testing.TB, c media.PoolConfig) (*prometheus.Registry, *media.P
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
-	return reg, pool, media.NewEngine(media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: slog.New(slog.DiscardHandler)})
+	return reg, pool, engineOf(t, media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: slog.New(slog.DiscardHandler)})
+}
+
+func engineOf(t testing.TB, c media.Config) *media.Engine {
+	t.Helper()
+	e, err := media.NewEngine(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
 }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, events: make(chan media.Event, 1024)}
 	r.reg, r.pool, r.engine = newEngine(t, media.PoolConfig{Min: 40000, Max: 40999})
+	r.connect()
+	return r
+}
+
+// connect makes the rig's relay and an end on each side.
+func (r *rig) connect() {
+	t := r.t
+	t.Helper()
 	relay, err := r.engine.NewRelay("c", media.Sides{Trunk: "main", Remote: loopback, Local: loopback},
 		func(ev media.Event) { r.events <- ev })
 	if err != nil {
@@ -57,7 +79,6 @@ func newRig(t testing.TB) *rig {
 		relay.Leg(p).SetPeer(r.ends[p].peer())
 	}
 	t.Cleanup(relay.Close)
-	return r
 }
 
 // end is one side's telephone: two sockets.

@@ -62,7 +62,7 @@ func TestNoPortIsLearntAfterTheWindow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := media.NewEngine(media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: slog.New(slog.DiscardHandler), Learning: time.Nanosecond})
+	e := engineOf(t, media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: slog.New(slog.DiscardHandler), Learning: time.Nanosecond})
 	relay, err := e.NewRelay("c", media.Sides{Remote: loopback, Local: loopback}, func(media.Event) {})
 	if err != nil {
 		t.Fatal(err)

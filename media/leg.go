@@ -2,7 +2,6 @@ package media
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 
 	"consentgate/consent"
 	"consentgate/media/dtmf"
+	"consentgate/media/sockets"
 )
 
 // Leg is one side's RTP and RTCP sockets, and what its peer hears.
@@ -24,7 +24,10 @@ type Leg struct {
 
 	place atomic.Pointer[place] // nil until SetPeer: every packet is a stranger's
 	out   stream                // towards this leg's peer
-	keys  dtmf.Keypad           // of the RTP reader
+	keys  dtmf.Keypad           // of the sockets' thread
+
+	watch    watch
+	measures measures
 
 	mu      sync.Mutex
 	closed  bool
@@ -39,10 +42,11 @@ func (l *Leg) Addr() netip.AddrPort { return netip.AddrPortFrom(l.ip, l.pair.num
 // window in which one other port of the peer's address may be learnt. Where it
 // names the same address as before, what was learnt stays in force until then.
 func (l *Leg) SetPeer(p Peer) {
+	l.watch.expect()
 	l.place.Store(newPlace(p, l.place.Load(), l.pair.former, time.Now().Add(l.relay.engine.cfg.Learning)))
 }
 
-// close ends the leg's player and its readers' sockets.
+// close ends the leg's player and its sockets.
 func (l *Leg) close() {
 	l.mu.Lock()
 	l.closed = true
@@ -61,22 +65,36 @@ func (l *Leg) free() {
 	l.relay.engine.cfg.Pool.put(l.pair.port)
 }
 
-// read is the goroutine of a socket. What to do with a packet isn't its matter.
-func (l *Leg) read(socket *net.UDPConn, packet func(data []byte, from netip.AddrPort, at time.Time)) {
-	buf := make([]byte, maxPacket+1)
-	for {
-		n, from, err := socket.ReadFromUDPAddrPort(buf)
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
-		case err != nil:
-			l.relay.drop(unread)
-		case n > maxPacket: // there may be more of it than we have
-			l.relay.drop(malformed)
-		default:
-			packet(buf[:n], unmap(from), time.Now())
-		}
+// giveUp gives ports back that nobody has been told of.
+func (l *Leg) giveUp() error {
+	err := l.pair.close()
+	l.relay.engine.cfg.Pool.untake(l.pair.port)
+	return err
+}
+
+// takeRTP and takeRTCP are called on the sockets' thread.
+func (l *Leg) takeRTP(data []byte, from netip.AddrPort, at time.Time, err error) {
+	if err != nil {
+		l.unreadable(err)
+		return
 	}
+	l.packet(data, from, at)
+}
+
+func (l *Leg) takeRTCP(data []byte, from netip.AddrPort, at time.Time, err error) {
+	if err != nil {
+		l.unreadable(err)
+		return
+	}
+	l.report(data, from, at)
+}
+
+func (l *Leg) unreadable(err error) {
+	if errors.Is(err, sockets.ErrTooLong) {
+		l.relay.drop(malformed)
+		return
+	}
+	l.relay.drop(unread)
 }
 
 // packet decides what becomes of one RTP packet.
@@ -98,8 +116,11 @@ func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 			l.relay.drop(ourKey)
 			return
 		}
-	} else if t := l.relay.tap.Load(); t != nil && bridged {
-		t.offer(l.party, p, data, at)
+	} else {
+		l.watch.heard(p, h, at)
+		if t := l.relay.tap.Load(); t != nil && bridged {
+			t.offer(l.party, p, data, at)
+		}
 	}
 	if !bridged {
 		l.relay.drop(gated)
@@ -133,7 +154,7 @@ func (l *Leg) forward(data []byte, h header, at time.Time) {
 
 // send sends an RTP packet; false: it didn't leave.
 func (l *Leg) send(data []byte, p *place) bool {
-	if _, err := l.pair.rtp.WriteToUDPAddrPort(data, p.rtp.target()); err != nil {
+	if err := l.pair.rtp.Send(data, p.rtp.target()); err != nil {
 		l.relay.drop(unsent)
 		return false
 	}
@@ -151,6 +172,7 @@ func (l *Leg) report(data []byte, from netip.AddrPort, at time.Time) {
 		l.relay.drop(malformed)
 		return
 	}
+	l.reported(data, at)
 	if !l.relay.bridged.Load() {
 		l.relay.drop(gated)
 		return
@@ -170,7 +192,7 @@ func (l *Leg) report(data []byte, from netip.AddrPort, at time.Time) {
 		l.relay.drop(prompted)
 		return
 	}
-	if _, err := other.pair.rtcp.WriteToUDPAddrPort(out, to.rtcp.target()); err != nil {
+	if err := other.pair.rtcp.Send(out, to.rtcp.target()); err != nil {
 		l.relay.drop(unsent)
 	}
 }

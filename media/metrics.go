@@ -11,6 +11,8 @@ type Metrics struct {
 	dropped    [reasons]prometheus.Counter // resolved once: a drop costs no look-up
 	tapDropped prometheus.Counter
 	preconsent prometheus.Counter
+
+	loss, jitter, trip, mos *prometheus.HistogramVec
 }
 
 // NewMetrics registers the metrics; pool may be nil.
@@ -28,12 +30,25 @@ func NewMetrics(reg prometheus.Registerer, pool *Pool) *Metrics {
 		preconsent: f.NewCounter(prometheus.CounterOpts{Name: "consentgate_preconsent_packets_recorded_total",
 			Help: "Packets from before their consent that came to a recorder. Always 0."}),
 	}
+	histogram := func(name, help string, buckets ...float64) *prometheus.HistogramVec {
+		return f.NewHistogramVec(prometheus.HistogramOpts{Name: "consentgate_" + name, Help: help, Buckets: buckets}, []string{"trunk", "side"})
+	}
+	m.loss = histogram("rtp_loss_ratio", "Share of a call's RTP packets from that side that didn't come.", 0, .001, .003, .01, .02, .03, .05, .1, .3)
+	m.jitter = histogram("rtp_jitter_seconds", "Interarrival jitter of a call's RTP from that side (RFC 3550), at its end.", .001, .003, .005, .01, .02, .03, .05, .1, .3)
+	m.trip = histogram("rtp_round_trip_seconds", "Way to that side's peer and back, by RTCP, at a call's end.", .005, .01, .02, .05, .1, .15, .2, .3, .5, 1)
+	m.mos = histogram("rtp_mos", "Estimated mean opinion score of a call's speech from that side (ITU-T G.107).", 1.5, 2, 2.5, 3, 3.3, 3.6, 3.8, 4, 4.2, 4.35)
 	dropped := f.NewCounterVec(prometheus.CounterOpts{Name: "consentgate_rtp_dropped_total",
 		Help: "RTP and RTCP packets not passed on."}, []string{"reason"})
 	for r, name := range reasonNames {
 		m.dropped[r] = dropped.WithLabelValues(name)
 	}
 	return m
+}
+
+// of are a side's measures.
+func (m *Metrics) of(trunk, side string) measures {
+	return measures{loss: m.loss.WithLabelValues(trunk, side), jitter: m.jitter.WithLabelValues(trunk, side),
+		trip: m.trip.WithLabelValues(trunk, side), mos: m.mos.WithLabelValues(trunk, side)}
 }
 
 // reason is why a packet is not passed on.

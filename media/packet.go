@@ -1,9 +1,13 @@
 package media
 
-import "encoding/binary"
+import (
+	"encoding/binary"
 
-// maxPacket is the largest datagram taken, in bytes: an Ethernet frame's worth.
-const maxPacket = 1500
+	"consentgate/media/sockets"
+)
+
+// maxPacket is the largest datagram taken, in bytes.
+const maxPacket = sockets.MaxPacket
 
 // headerSize is that of an RTP header without contributors and extension.
 const headerSize = 12

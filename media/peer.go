@@ -14,6 +14,7 @@ type Peer struct {
 	Codec     Codec         // for prompts to it; zero: none can be played
 	Codecs    []Codec       // what it may send; names the formats of a recording
 	Events    []uint8       // payload types of its telephone-events at 8 kHz; at other rates, by Codecs
+	Mute      bool          // it won't send now: it is on hold, or holds the other
 	Ptime     time.Duration // of prompts to it; what isn't 5 to 100 ms is taken for 20 ms
 }
 
@@ -24,7 +25,8 @@ const eventEncoding = "TELEPHONE-EVENT"
 type place struct {
 	Peer
 	rtp, rtcp latch
-	events    [128]int // clock rate by payload type; 0: not telephone-events
+	events    [128]int   // clock rate by payload type; 0: not telephone-events
+	known     [128]Codec // by payload type; zero: unknown
 }
 
 // newPlace puts a description into force after old, which may be nil.
@@ -39,6 +41,12 @@ func newPlace(p Peer, old *place, former [2]netip.AddrPort, until time.Time) *pl
 	if old != nil {
 		n.rtp.follow(&old.rtp)
 		n.rtcp.follow(&old.rtcp)
+	}
+	for pt, name := range staticNames {
+		n.known[pt] = Codec{Name: name, PayloadType: pt, ClockRate: sampleRate}
+	}
+	for _, c := range p.Codecs {
+		n.known[c.PayloadType&0x7f] = c
 	}
 	for _, pt := range p.Events {
 		n.events[pt&0x7f] = sampleRate
@@ -55,15 +63,9 @@ func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr()
 
 // codec is what a payload type from this peer means.
 func (p *place) codec(pt uint8) Codec {
-	for _, c := range p.Codecs {
-		if c.PayloadType == pt {
-			return c
-		}
-	}
-	if name, ok := staticNames[pt]; ok {
-		return Codec{Name: name, PayloadType: pt, ClockRate: sampleRate}
-	}
-	return Codec{PayloadType: pt}
+	c := p.known[pt&0x7f]
+	c.PayloadType = pt
+	return c
 }
 
 // staticNames is RFC 3551 table 4, where the clock rate is 8 kHz. G722's is by

@@ -3,11 +3,12 @@ package media
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"sync"
 	"syscall"
 	"time"
+
+	"consentgate/media/sockets"
 )
 
 // ErrNoPorts means that every port of the range is in use or in quarantine.
@@ -47,8 +48,11 @@ type port struct {
 // pair is a port pair in use.
 type pair struct {
 	port
-	rtp, rtcp *net.UDPConn
+	rtp, rtcp *sockets.Socket
 }
+
+// takers are what becomes of a pair's packets.
+type takers struct{ rtp, rtcp sockets.Taker }
 
 // NewPool makes a pool. Nothing is bound yet.
 func NewPool(c PoolConfig) (*Pool, error) {
@@ -108,7 +112,7 @@ func (p *Pool) untake(x port) {
 // bind takes a pair on ip. A pair that another program holds a port of is passed
 // over, and tried again after its quarantine. Other errors are the address's
 // fault or the system's, and no other port would do better.
-func (p *Pool) bind(ip netip.Addr) (pair, error) {
+func (p *Pool) bind(on *sockets.Thread, ip netip.Addr, to takers) (pair, error) {
 	if !ip.IsValid() {
 		return pair{}, errors.New("no local address to bind media ports on")
 	}
@@ -117,7 +121,7 @@ func (p *Pool) bind(ip netip.Addr) (pair, error) {
 		if !ok {
 			return pair{}, ErrNoPorts
 		}
-		out, err := listenPair(ip, x)
+		out, err := listenPair(on, ip, x, to)
 		switch {
 		case err == nil:
 			return out, nil
@@ -130,27 +134,16 @@ func (p *Pool) bind(ip netip.Addr) (pair, error) {
 	}
 }
 
-func listenPair(ip netip.Addr, x port) (pair, error) {
-	rtp, err := listen(ip, x.number)
+func listenPair(on *sockets.Thread, ip netip.Addr, x port, to takers) (pair, error) {
+	rtp, err := on.Open(netip.AddrPortFrom(ip, x.number), receiveBuffer, to.rtp)
 	if err != nil {
-		return pair{}, err
+		return pair{}, fmt.Errorf("opening a media port: %w", err)
 	}
-	rtcp, err := listen(ip, x.number+1)
+	rtcp, err := on.Open(netip.AddrPortFrom(ip, x.number+1), receiveBuffer, to.rtcp)
 	if err != nil {
-		return pair{}, errors.Join(err, rtp.Close())
+		return pair{}, errors.Join(fmt.Errorf("opening a media port: %w", err), rtp.Close())
 	}
 	return pair{x, rtp, rtcp}, nil
-}
-
-func listen(ip netip.Addr, number uint16) (*net.UDPConn, error) {
-	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, number)))
-	if err != nil {
-		return nil, fmt.Errorf("binding a media port: %w", err)
-	}
-	if err := c.SetReadBuffer(receiveBuffer); err != nil {
-		return nil, errors.Join(fmt.Errorf("sizing a media socket's buffer: %w", err), c.Close())
-	}
-	return c, nil
 }
 
 // close closes both sockets.

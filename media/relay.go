@@ -13,8 +13,10 @@ import (
 type EventKind uint8
 
 const (
-	KeyPressed EventKind = iota // a party pressed a key
-	TapFailed                   // the recorder failed: the tap has closed itself
+	KeyPressed   EventKind = iota // a party pressed a key
+	TapFailed                     // the recorder failed: the tap has closed itself
+	AudioMissing                  // nothing comes from a party that should be sending
+	MediaLost                     // nothing has come from either party for Config.Timeout
 )
 
 // Event is what a relay reports. Err is set for TapFailed.
@@ -31,7 +33,6 @@ type Relay struct {
 	log     *slog.Logger
 	onEvent func(Event)
 	legs    [2]*Leg // by consent.Party
-	readers sync.WaitGroup
 
 	bridged atomic.Bool         // the parties hear each other
 	tap     atomic.Pointer[Tap] // the latest
@@ -48,6 +49,9 @@ func (r *Relay) Leg(p consent.Party) *Leg { return r.legs[p] }
 func (r *Relay) Bridge() {
 	for _, l := range r.legs {
 		l.Stop()
+	}
+	for _, l := range r.legs {
+		l.watch.expect()
 	}
 	r.bridged.Store(true)
 }
@@ -97,11 +101,12 @@ func (r *Relay) Close() {
 	for _, l := range r.legs {
 		l.close()
 	}
-	r.readers.Wait()
 	for _, l := range r.legs {
 		l.players.Wait()
 		l.free()
 	}
+	r.engine.forget(r)
+	r.assess()
 	r.emitting.Wait()
 }
 

@@ -57,12 +57,31 @@ func (l *leg) mediaAddr() netip.Addr {
 func (c *call) onMedia(ev media.Event) {
 	out := consent.Event{Party: ev.Party, Press: ev.Press}
 	switch ev.Kind {
+	case media.AudioMissing:
+		l := c.legOf(ev.Party)
+		c.gate.metrics.audioMissing.WithLabelValues(l.side.trunk.Name, l.side.name()).Inc()
+		c.log.Warn("no audio comes from a party", "side", l.side.name())
+		return
+	case media.MediaLost:
+		c.mail.post(event{kind: evReply, run: c.loseMedia})
+		return
 	case media.KeyPressed:
 		out.Kind = consent.KeyPressed
 	case media.TapFailed:
 		out.Kind, out.Reason = consent.RecorderFailed, ev.Err.Error()
 	}
 	c.mail.post(event{kind: evConsent, consent: out})
+}
+
+// loseMedia ends a call that nothing is heard of any more: one side may be gone
+// without a word.
+func (c *call) loseMedia() {
+	if c.state != bridged {
+		return
+	}
+	c.log.Warn("no media any more")
+	c.outcome = "media_lost"
+	c.endBoth("SIP;cause=408;text=\"Media timeout\"")
 }
 
 // hasSDP reports whether a message's body is a session description.
@@ -172,7 +191,7 @@ func (c *call) applyMedia() {
 // peer is the leg's far end as the relay needs it.
 func (l *leg) peer() media.Peer {
 	m := l.sdp.Audio()
-	p := media.Peer{RTP: m.Address(), RTCP: m.RTCP(), Ptime: m.Ptime(), Codec: l.promptCodec()}
+	p := media.Peer{RTP: m.Address(), RTCP: m.RTCP(), Ptime: m.Ptime(), Codec: l.promptCodec(), Mute: l.call.held()}
 	if far := l.other().sdp; far != nil {
 		for _, codec := range far.Audio().Codecs() {
 			p.Codecs = append(p.Codecs, media.Codec{Name: codec.Name, PayloadType: codec.PayloadType, ClockRate: codec.ClockRate})

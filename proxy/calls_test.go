@@ -34,6 +34,18 @@ type world struct {
 	agent  *phone.Phone
 	ledger *ledger
 	rec    *recorder
+
+	mu    sync.Mutex
+	taken []*phone.Call // by the agent
+}
+
+// silence makes the agent's telephone send nothing, in every call.
+func (w *world) silence() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.taken {
+		c.Media.Mute(true)
+	}
 }
 
 // ledger is a log in memory that can fail, or hang.
@@ -114,6 +126,9 @@ func newWorld(t testing.TB, policies consent.Policies, tune func(*proxy.Config))
 	}
 	if w.agent, err = phone.New(phone.Config{Name: "agent", Listen: loopback, Incoming: func(c *phone.Call) {
 		c.Media.Tone(440)
+		w.mu.Lock()
+		w.taken = append(w.taken, c)
+		w.mu.Unlock()
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		_ = c.Answer(ctx) // a caller that gave up is the test's to notice
@@ -125,7 +140,9 @@ func newWorld(t testing.TB, policies consent.Policies, tune func(*proxy.Config))
 	if w.pool, err = media.NewPool(media.PoolConfig{Min: 18000, Max: 21999, Quarantine: time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	w.engine = media.NewEngine(media.Config{Pool: w.pool, Metrics: media.NewMetrics(reg, w.pool), Log: log})
+	if w.engine, err = media.NewEngine(media.Config{Pool: w.pool, Metrics: media.NewMetrics(reg, w.pool), Log: log}); err != nil {
+		t.Fatal(err)
+	}
 	side := func(p *phone.Phone) proxy.Side {
 		return proxy.Side{Listen: []proxy.Listen{{Transport: "udp", Addr: loopback}}, Peers: []locate.Peer{locate.At("udp", p.Addr())},
 			AcceptFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
@@ -147,7 +164,7 @@ func (w *world) close() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := errors.Join(w.gate.Shutdown(ctx), w.engine.Wait(ctx), w.caller.Close(), w.agent.Close()); err != nil {
+	if err := errors.Join(w.gate.Shutdown(ctx), w.engine.Wait(ctx), w.engine.Close(), w.caller.Close(), w.agent.Close()); err != nil {
 		w.t.Error(err)
 	}
 }

@@ -19,6 +19,7 @@ type metrics struct {
 	failovers    *prometheus.CounterVec
 	dnsFailures  *prometheus.CounterVec
 	unanchored   prometheus.Counter
+	audioMissing *prometheus.CounterVec
 	evidenceLost prometheus.Counter
 	faults       prometheus.Counter
 	mutated      prometheus.Counter
@@ -45,6 +46,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			[]string{"trunk", "side"}),
 		dnsFailures: f.NewCounterVec(prometheus.CounterOpts{Name: name("dns_failures_total"),
 			Help: "Times that DNS didn't say where a peer is. Calls go to where it was last."}, []string{"trunk", "side"}),
+		audioMissing: f.NewCounterVec(prometheus.CounterOpts{Name: name("audio_missing_total"),
+			Help: "Times that no audio came from a side for ten seconds, though nobody was on hold."}, []string{"trunk", "side"}),
 		unanchored: f.NewCounter(prometheus.CounterOpts{Name: name("calls_unanchored_total"),
 			Help: "Calls whose media went directly for want of ports."}),
 		evidenceLost: f.NewCounter(prometheus.CounterOpts{Name: name("evidence_lost_total"),
@@ -64,6 +67,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 // trunk makes a trunk's series, at 0.
 func (m *metrics) trunk(name string) {
 	m.active.WithLabelValues(name)
+	m.audioMissing.WithLabelValues(name, "carrier")
+	m.audioMissing.WithLabelValues(name, "pbx")
 	for _, k := range []consent.Kind{consent.Granted, consent.Declined, consent.Silent, consent.WrongKey, consent.HungUp,
 		consent.Withdrawn, consent.Bypassed, consent.Failed} {
 		m.consent.WithLabelValues(name, string(k))

@@ -42,13 +42,15 @@ func NewApp(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.engine = media.NewEngine(media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: log})
+	if a.engine, err = media.NewEngine(media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: log, Timeout: cfg.Media.Timeout}); err != nil {
+		return nil, err
+	}
 	a.openStore(reg)
 	if a.gate, err = proxy.New(a.gateConfig(ctx, reg)); err != nil {
-		return nil, errors.Join(err, a.closeStore())
+		return nil, errors.Join(err, a.closeStore(), a.engine.Close())
 	}
 	if a.ops, err = newOpsServer(cfg.Ops, reg, a.gate.Ready, log); err != nil {
-		return nil, errors.Join(err, a.gate.Shutdown(ctx), a.closeStore())
+		return nil, errors.Join(err, a.gate.Shutdown(ctx), a.closeStore(), a.engine.Close())
 	}
 	return a, nil
 }
@@ -154,7 +156,7 @@ func (a *App) Stop() error {
 	err := a.gate.Shutdown(grace)
 	seal, cancel := context.WithTimeout(context.Background(), sealTime)
 	defer cancel()
-	return errors.Join(err, a.engine.Wait(seal), a.closeStore(), a.ops.stop())
+	return errors.Join(err, a.engine.Wait(seal), a.engine.Close(), a.closeStore(), a.ops.stop())
 }
 
 func (a *App) closeStore() error {

@@ -67,7 +67,8 @@ type SideConfig struct {
 // MediaConfig is what RTP may use.
 type MediaConfig struct {
 	MinPort, MaxPort uint16
-	Codecs           string // playable or any
+	Codecs           string        // playable or any
+	Timeout          time.Duration // a call without media for so long is ended; 0: never
 }
 
 // ConsoleConfig is for the people's side.

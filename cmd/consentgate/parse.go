@@ -84,7 +84,8 @@ func logLevel(v string) (l slog.Level, err error) {
 func (p *parser) media(n *yaml.Node, path string) {
 	m := &p.config.Media
 	p.mapping(n, path, fields{
-		"codecs": oneOf(p.reader, &m.Codecs, "playable", "any"),
+		"codecs":  oneOf(p.reader, &m.Codecs, "playable", "any"),
+		"timeout": parsed(p.reader, &m.Timeout, between(0, 24*time.Hour, parseDuration)),
 		"ports": func(n *yaml.Node, path string) {
 			v, ok := p.scalar(n, path)
 			if !ok {

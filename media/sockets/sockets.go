@@ -1,0 +1,80 @@
+// Package sockets reads many UDP sockets on a few threads of the kernel's epoll.
+// A goroutine a socket costs a switch for each packet; here one wake-up serves
+// all that have come.
+package sockets
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// MaxPacket is the largest datagram that is taken, in bytes: an Ethernet frame's
+// worth.
+const MaxPacket = 1500
+
+// Taker takes what comes to a socket, on its thread: it must not block, nor keep
+// data, which it may change. An error is of one receive; data is empty then, or
+// where a datagram was over MaxPacket (ErrTooLong).
+type Taker func(data []byte, from netip.AddrPort, at time.Time, err error)
+
+// ErrTooLong is of a datagram over MaxPacket.
+var ErrTooLong = errors.New("the datagram is too long")
+
+// Group is a set of threads. Make it with New, and Close it when its sockets
+// have been.
+type Group struct {
+	threads []*Thread
+	turn    atomic.Uint32
+	done    sync.WaitGroup
+}
+
+// New starts as many threads; 0 is one for each processor. A thread keeps one of
+// the scheduler's processors to itself while packets come (see wait), so the
+// program gets as many more until Close.
+func New(threads int) (*Group, error) {
+	if threads <= 0 {
+		threads = runtime.NumCPU()
+	}
+	g := &Group{}
+	for range threads {
+		t, err := newThread()
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("making a thread for media: %w", err), g.Close())
+		}
+		g.threads = append(g.threads, t)
+		g.done.Go(t.run)
+		processors(1)
+	}
+	return g, nil
+}
+
+// Thread returns one to open sockets on; those of one call belong together.
+func (g *Group) Thread() *Thread { return g.threads[int(g.turn.Add(1))%len(g.threads)] }
+
+// Close ends the threads and waits for them.
+func (g *Group) Close() error {
+	var errs []error
+	for _, t := range g.threads {
+		errs = append(errs, t.stop())
+	}
+	g.done.Wait()
+	processors(-len(g.threads))
+	for _, t := range g.threads {
+		errs = append(errs, t.free())
+	}
+	return errors.Join(errs...)
+}
+
+// counting guards what processors reads and writes.
+var counting sync.Mutex
+
+func processors(more int) {
+	counting.Lock()
+	defer counting.Unlock()
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + more)
+}

@@ -1,0 +1,67 @@
+package proxy_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"consentgate/consent"
+	"consentgate/media"
+	"consentgate/proxy"
+)
+
+// TestACallWithoutMediaIsEndedWhereThatIsWanted: on both sides, but not while
+// one holds the other.
+func TestACallWithoutMediaIsEndedWhereThatIsWanted(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	pool, err := media.NewPool(media.PoolConfig{Min: 16000, Max: 16999})
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := media.NewEngine(media.Config{Pool: pool, Metrics: media.NewMetrics(prometheus.NewRegistry(), pool),
+		Log: slog.New(slog.DiscardHandler), Timeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	w := newWorld(t, consent.Policies{{Name: "p", Action: consent.Bypass}}, func(c *proxy.Config) { c.Media = engine })
+	defer w.close()
+	held, err := w.dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := held.Hold(); err != nil {
+		t.Fatal(err)
+	}
+	held.Media.Mute(true)
+	silent, err := w.dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := silent.Media.WaitTone(ctx, 440); err != nil {
+		t.Fatal(err)
+	}
+	silent.Media.Mute(true)
+	w.silence()
+	select {
+	case <-silent.Ended():
+	case <-ctx.Done():
+		t.Fatal("the call without media goes on")
+	}
+	select {
+	case <-held.Ended():
+		t.Error("the call on hold was ended")
+	default:
+	}
+	if err := held.Hangup(); err != nil {
+		t.Error(err)
+	}
+}

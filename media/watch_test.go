@@ -54,10 +54,15 @@ func TestOneWayAudioIsTold(t *testing.T) {
 	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // over the next look
 		r.ends[consent.Local].send(voice(1))
 	}
-	select {
-	case ev := <-r.events:
-		t.Errorf("told again: %+v", ev)
-	default:
+	for {
+		select {
+		case ev := <-r.events:
+			if ev.Party == consent.Remote { // a slow machine may well miss the other's, too
+				t.Fatalf("told again: %+v", ev)
+			}
+		default:
+			return
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"log/slog"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -154,6 +155,9 @@ func calledNumber(req *sip.Request) string { return numberOf(req.Recipient.Strin
 
 func numberOf(uri string) string {
 	u := splitURI(uri)
+	if plain, err := url.PathUnescape(u.user); err == nil {
+		u.user = plain // RFC 3261 section 19.1.4: %31 is the same as 1
+	}
 	user, _, _ := strings.Cut(u.user, ";") // tel parameters in the user part, RFC 3261 section 19.1.6
 	switch {
 	case u.hostport != "":

@@ -19,7 +19,7 @@ import (
 // How generator and relays alike are put before other programs on the machine.
 // Without the right to it they run as they are; nice says so, chrt refuses.
 var (
-	favoured = []string{"nice", "-n", "-10"}
+	favoured = []string{"nice", "-n", "-20"}
 	realtime = []string{"chrt", "--rr", "1"}
 )
 
@@ -64,7 +64,7 @@ func (x programs) launch(ctx context.Context, dir string, c command) (*process, 
 	}
 	// Where sessions share the CPU evenly (sched(7), autogroup), niceness counts
 	// within them only: then the session is favoured. Elsewhere there is no file.
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", p.pid()), []byte("-10"), 0)
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", p.pid()), []byte("-20"), 0)
 	go func() {
 		p.err = p.cmd.Wait()
 		_ = to.Close() // never fails

@@ -40,9 +40,9 @@ type plan struct {
 	before  []string
 }
 
-// quick is for the work on a relay: an answer within a minute, good for an
-// order of things.
-const quick = "-calls=50 -repeat=1 -seconds=3 -idle=50"
+// quick are the flags that -quick sets, but for those that are given. It is for
+// the work on a relay: an answer within a minute or two, good for an order of things.
+var quick = [][2]string{{"calls", "50"}, {"repeat", "1"}, {"seconds", "3"}, {"idle", "50"}}
 
 func parsePlan(args []string) (p plan, err error) {
 	f := flag.NewFlagSet("media", flag.ContinueOnError)
@@ -55,12 +55,14 @@ func parsePlan(args []string) (p plan, err error) {
 	f.StringVar(&p.doc, "doc", "", "`file` in which the table is replaced")
 	f.StringVar(&p.dir, "dir", os.TempDir(), "where recordings go for the time of a run: a real disk")
 	rt := f.Bool("realtime", false, "generator and relays come before all else that runs here, for a machine that isn't ours alone")
-	f.Bool("quick", false, "as "+quick)
-	if len(args) > 0 && args[0] == "-quick" { // what follows may differ from it
-		args = append(strings.Fields(quick), args[1:]...)
-	}
+	fast := f.Bool("quick", false, "few calls, once and briefly: what isn't given otherwise is then "+fmt.Sprint(quick))
 	if err := f.Parse(args); err != nil {
 		return p, err
+	}
+	if *fast {
+		if err := preset(f, quick); err != nil {
+			return p, err
+		}
 	}
 	for _, s := range strings.Split(*sizes, ",") {
 		n, err := strconv.Atoi(s)
@@ -79,6 +81,18 @@ func parsePlan(args []string) (p plan, err error) {
 		return p, errors.New("-repeat and -seconds must be positive, -warm and -idle not negative")
 	}
 	return p, nil
+}
+
+// preset sets the flags that weren't given.
+func preset(f *flag.FlagSet, values [][2]string) (err error) {
+	given := map[string]bool{}
+	f.Visit(func(x *flag.Flag) { given[x.Name] = true })
+	for _, v := range values {
+		if !given[v[0]] {
+			err = errors.Join(err, f.Set(v[0], v[1]))
+		}
+	}
+	return err
 }
 
 func bench(ctx context.Context, args []string, out io.Writer) (err error) {

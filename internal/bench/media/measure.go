@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -48,7 +49,7 @@ func (r *report) measure(ctx context.Context, p programs, out io.Writer) error {
 				if err != nil {
 					return fmt.Errorf("%s, %d calls: %w", c.name, calls, err)
 				}
-				fmt.Fprintf(out, "%4d calls, round %d, %-14s %6.2f us/packet, p50 %4.0f, p99 %6.0f us, lost %.0f, rest of the machine %3.0f %%, generator late %.0f us\n",
+				fmt.Fprintf(out, "%4d calls, round %d, %-14s %6.2f us/packet, p50 %4.0f, p99 %6.0f us, lost %.0f, others %3.0f %%, late %.0f us\n",
 					calls, round+1, c.name, res.perPacket(), res.P50, res.P99, res.lost(), res.others(), res.Late)
 				key := runKey{calls, c.name}
 				r.rounds[key] = append(r.rounds[key], res)
@@ -112,6 +113,15 @@ func (r result) perPacket() float64 { return 1e6 * r.RelayCPU / r.Received }
 // others is what all other programs took of the machine, % of one core.
 func (r result) others() float64 {
 	return max(0, 100*(r.MachineCPU-r.RelayCPU-r.OwnCPU)/r.Seconds)
+}
+
+// full reports whether relay and generator had nearly all of the machine: CPU a
+// packet is its capacity then, and latency is the scheduler's.
+func (r result) full() float64 {
+	if r.RelayCPU+r.OwnCPU > 0.9*r.Seconds*float64(runtime.NumCPU()) {
+		return 1
+	}
+	return 0
 }
 
 // idleCall is what one of the gate's calls holds, bytes, once its set-up is

@@ -52,7 +52,7 @@ func (x programs) launch(ctx context.Context, dir string, c command) (*process, 
 	from, to := io.Pipe()
 	p := &process{name: c.name, log: log, out: bufio.NewReader(from), hang: from.Close, exited: make(chan struct{}),
 		cmd: exec.CommandContext(ctx, x.before[0], slices.Concat(x.before[1:], []string{c.path}, c.args)...)}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	p.cmd.Env = append(p.cmd.Environ(), c.env...)
 	p.cmd.Stdout, p.cmd.Stderr = to, log
 	if p.in, err = p.cmd.StdinPipe(); err == nil {

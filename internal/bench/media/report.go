@@ -99,7 +99,7 @@ func (r *report) String() string {
 			if len(runs) == 0 {
 				continue
 			}
-			cells := []string{fmt.Sprint(calls), c.name}
+			cells := []string{fmt.Sprint(calls), c.name + r.mark(calls, c.name)}
 			for _, col := range columns {
 				cells = append(cells, fmt.Sprintf(col.format, median(runs, col.of)))
 			}
@@ -125,17 +125,34 @@ func (r *report) writeRatios(b *strings.Builder) {
 			cells[1] = fmt.Sprintf("%.2f", x.bar)
 		}
 		for _, calls := range r.plan.sizes {
-			cells = append(cells, verdict(r.ratio(x, calls), x.bar))
+			cell := verdict(r.ratio(x, calls), x.bar)
+			if cell != none {
+				cell += r.mark(calls, x.above, x.below)
+			}
+			cells = append(cells, cell)
 		}
 		row(b, cells)
 	}
 }
 
+// mark says that the machine was full in most rounds of any of these.
+func (r *report) mark(calls int, names ...string) string {
+	for _, name := range names {
+		if median(r.rounds[runKey{calls, name}], result.full) > 0 {
+			return " (full)"
+		}
+	}
+	return ""
+}
+
+// none stands for a figure that there isn't.
+const none = "-"
+
 // verdict is a figure, marked where it is over its bar.
 func verdict(v, bar float64) string {
 	switch {
 	case math.IsNaN(v):
-		return "-"
+		return none
 	case bar > 0 && v > bar:
 		return fmt.Sprintf("**%.2f**", v)
 	}
@@ -146,7 +163,8 @@ func verdict(v, bar float64) string {
 const heapBar, goroutineBar = 64, 2 // KiB, goroutines
 
 func (r *report) writeMemory(b *strings.Builder) {
-	b.WriteString("\nRatios are medians of each round's; bold is over the bar.")
+	b.WriteString("\nRatios are medians of each round's; bold is over the bar. Full: relay and generator had more than 90 % of all cores; " +
+		"that is the machine's limit, and nothing can be said of the relay.")
 	lost, dropped := 0.0, 0.0
 	for key, runs := range r.rounds {
 		for _, run := range runs {
@@ -160,8 +178,8 @@ func (r *report) writeMemory(b *strings.Builder) {
 	if r.idle.calls == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\nA call of the gate without packets, of %d: %s KiB of heap (bar %d), %.1f KiB of stacks, %.0f KiB resident, %s goroutines (bar %d).\n",
-		r.idle.calls, verdict(r.idle.heap/1024, heapBar), heapBar, r.idle.stacks/1024, r.idle.resident/1024,
+	fmt.Fprintf(b, "\nA call of the gate without packets, of %d: %s KiB of heap (bar %d), %.1f KiB of stacks, %.0f KiB resident, "+
+		"%s goroutines (bar %d).\n", r.idle.calls, verdict(r.idle.heap/1024, heapBar), heapBar, r.idle.stacks/1024, r.idle.resident/1024,
 		verdict(r.idle.goroutines, goroutineBar), goroutineBar)
 }
 
@@ -191,7 +209,8 @@ func replaceTable(path, text string) error {
 	before, rest, ok1 := strings.Cut(string(raw), tableBegins)
 	_, after, ok2 := strings.Cut(rest, tableEnds)
 	if !ok1 || !ok2 {
-		return fmt.Errorf("%s has no lines %q and %q between which the table goes", path, strings.TrimSpace(tableBegins), strings.TrimSpace(tableEnds))
+		return fmt.Errorf("%s has no lines %q and %q between which the table goes", path,
+			strings.TrimSpace(tableBegins), strings.TrimSpace(tableEnds))
 	}
 	return os.WriteFile(path, []byte(before+tableBegins+text+tableEnds+after), 0o644)
 }

@@ -3,12 +3,15 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
 
 // ran is a run that cost so much CPU a packet, us.
-func ran(us float64) result { return result{load: load{Received: 1e6, Sent: 1e6, RelayCPU: us}} }
+func ran(us float64) result {
+	return result{load: load{Received: 1e6, Sent: 1e6, RelayCPU: us, Seconds: 1e4}}
+}
 
 func TestARatioComparesWithinEachRound(t *testing.T) {
 	r := report{plan: plan{sizes: []int{200}, repeat: 3}, rounds: map[runKey][]result{
@@ -51,6 +54,23 @@ func TestTheReportTellsOfEveryLostPacket(t *testing.T) {
 	}
 }
 
+func TestFiguresOfAFullMachineAreMarked(t *testing.T) {
+	full, idle := ran(6), ran(6)
+	full.Seconds, idle.Seconds = 1, 1
+	full.RelayCPU, full.OwnCPU = 0.8*float64(runtime.NumCPU()), 0.15*float64(runtime.NumCPU())
+	idle.RelayCPU, idle.OwnCPU = 0.4*float64(runtime.NumCPU()), 0.15*float64(runtime.NumCPU())
+	r := report{plan: plan{sizes: []int{50, 200}}, rounds: map[runKey][]result{
+		{50, gatePlain}: {full, idle, full}, {50, rtpePlain}: {idle, idle, idle},
+		{200, gatePlain}: {idle, full, idle}, {200, rtpePlain}: {idle, idle, idle},
+	}}
+	text := r.String()
+	for _, want := range []string{"| 50 | gate (full) |", "| 50 | rtpengine |", "| 200 | gate |", "gate / rtpengine | 0.75 | **2.00** (full) | **1.00** |"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q isn't in the report:\n%s", want, text)
+		}
+	}
+}
+
 func TestOnlyTheTableIsReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "doc.md")
 	for _, old := range []string{"", "old\n"} {
@@ -79,7 +99,7 @@ func TestAPlanThatCantBeRunIsRefused(t *testing.T) {
 			t.Errorf("%s makes the plan %+v", args, p)
 		}
 	}
-	p, err := parsePlan([]string{"-quick", "-calls=20,30"})
+	p, err := parsePlan([]string{"-calls=20,30", "-quick"})
 	if err != nil || len(p.sizes) != 2 || p.repeat != 1 {
 		t.Errorf("the quick plan with other sizes is %+v, %v", p, err)
 	}

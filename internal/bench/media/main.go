@@ -128,7 +128,7 @@ func bench(ctx context.Context, args []string, out io.Writer) (err error) {
 }
 
 // filesOfACall bounds what a process has open for a call: two pairs of RTP and
-// RTCP sockets and a recording.
+// RTCP sockets, a recording, and one to spare.
 const filesOfACall = 6
 
 // allowFiles lets the relays have as many files open as they'll need: children

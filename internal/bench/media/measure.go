@@ -15,7 +15,7 @@ type result struct {
 	load
 	Calls      float64
 	Memory     float64 // resident, bytes, more than without calls
-	Recorded   float64 // bytes
+	Recorded   float64 // bytes, a call and second
 	TapDropped float64 // packets missing in recordings
 	Goroutines float64
 }
@@ -98,9 +98,10 @@ func (c contestant) run(ctx context.Context, p programs, plan plan, calls int) (
 	if err := relay.after(&res); err != nil {
 		return res, err
 	}
-	spoken := (plan.warm + plan.seconds) * 2 * 8000 * c.recorded * res.Calls // bytes of PCMU
-	if res.Recorded < spoken/2 {                                             // some is still on its way to the disk
-		return res, fmt.Errorf("of about %.0f bytes only %.0f were recorded\n%s", spoken, res.Recorded, relay.self().said())
+	res.Recorded /= res.Calls * (plan.warm + plan.seconds)
+	const spoken = 2 * 8000                 // bytes of PCMU a call and second
+	if res.Recorded < spoken*c.recorded/2 { // some is still on its way to the disk
+		return res, fmt.Errorf("of the calls' %d bytes a second only %.0f were recorded\n%s", spoken, res.Recorded, relay.self().said())
 	}
 	return res, nil
 }

@@ -12,7 +12,7 @@ type relay interface {
 	// connect makes the job's calls, whose parties have their RTP at leg.
 	connect(ctx context.Context) (targets, error)
 	// after looks, once the packets have come, whether all was done that should
-	// have been, and adds what only this relay knows.
+	// have been, and adds what only this relay knows: Recorded in bytes so far.
 	after(r *result) error
 	close() error
 }

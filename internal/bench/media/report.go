@@ -49,7 +49,7 @@ var columns = []column{
 	{"max us", "%.0f", func(r result) float64 { return r.Max }},
 	{"lost %", "%.3f", func(r result) float64 { return 100 * r.lost() / r.Sent }},
 	{"KiB a call, resident", "%.1f", func(r result) float64 { return r.Memory / r.Calls / 1024 }},
-	{"bytes recorded a call and s", "%.0f", func(r result) float64 { return r.Recorded / r.Calls / r.Seconds }},
+	{"bytes recorded a call and s", "%.0f", func(r result) float64 { return r.Recorded }},
 	{"generator, % of a core", "%.0f", func(r result) float64 { return 100 * r.OwnCPU / r.Seconds }},
 	{"others, % of a core", "%.0f", result.others},
 }

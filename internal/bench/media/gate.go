@@ -116,7 +116,7 @@ func (g *gate) after(r *result) error {
 	}
 	r.TapDropped = m["consentgate_tap_dropped_total"]
 	r.Goroutines = m["go_goroutines"]
-	r.Recorded, err = bytesUnder(filepath.Join(g.dir, "gate", "data"))
+	r.Recorded, err = bytesUnder(filepath.Join(g.dir, "gate", "data", "recordings"))
 	return err
 }
 

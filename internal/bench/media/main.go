@@ -116,15 +116,13 @@ func bench(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	r := report{plan: p, rounds: map[runKey][]result{}, at: time.Now(), machine: describeMachine(ctx)}
-	if err := r.measure(ctx, programs, out); err != nil {
-		return err
-	}
+	err = r.measure(ctx, programs, out)
 	text := r.String()
-	fmt.Fprint(out, "\n", text)
-	if p.doc != "" {
+	fmt.Fprint(out, "\n", text) // what was measured until an error, too
+	if err == nil && p.doc != "" {
 		return replaceTable(p.doc, text)
 	}
-	return nil
+	return err
 }
 
 // filesOfACall bounds what a process has open for a call: two pairs of RTP and

@@ -16,9 +16,13 @@ type result struct {
 	Calls      float64
 	Memory     float64 // resident, bytes, more than without calls
 	Recorded   float64 // bytes, a call and second
+	Behind     bool    // of the recorded calls' speech, less than half was on the disk at the end
 	TapDropped float64 // packets missing in recordings
 	Goroutines float64
 }
+
+// spoken is what a call's parties say, bytes of PCMU a second.
+const spoken = 2 * 8000
 
 // runKey names the runs that are compared.
 type runKey struct {
@@ -49,8 +53,12 @@ func (r *report) measure(ctx context.Context, p programs, out io.Writer) error {
 				if err != nil {
 					return fmt.Errorf("%s, %d calls: %w", c.name, calls, err)
 				}
-				fmt.Fprintf(out, "%4d calls, round %d, %-14s %6.2f us/packet, p50 %4.0f, p99 %6.0f us, lost %.0f, others %3.0f %%, late %.0f us\n",
-					calls, round+1, c.name, res.perPacket(), res.P50, res.P99, res.lost(), res.others(), res.Late)
+				behind := ""
+				if res.Behind {
+					behind = ", RECORDER BEHIND"
+				}
+				fmt.Fprintf(out, "%4d calls, round %d, %-14s %6.2f us/packet, p50 %4.0f, p99 %6.0f us, lost %.0f, others %3.0f %%, late %.0f us%s\n",
+					calls, round+1, c.name, res.perPacket(), res.P50, res.P99, res.lost(), res.others(), res.Late, behind)
 				key := runKey{calls, c.name}
 				r.rounds[key] = append(r.rounds[key], res)
 			}
@@ -99,10 +107,7 @@ func (c contestant) run(ctx context.Context, p programs, plan plan, calls int) (
 		return res, err
 	}
 	res.Recorded /= res.Calls * (plan.warm + plan.seconds)
-	const spoken = 2 * 8000                 // bytes of PCMU a call and second
-	if res.Recorded < spoken*c.recorded/2 { // some is still on its way to the disk
-		return res, fmt.Errorf("of the calls' %d bytes a second only %.0f were recorded\n%s", spoken, res.Recorded, relay.self().said())
-	}
+	res.Behind = res.Recorded < spoken*c.recorded/2
 	return res, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -108,7 +109,7 @@ func (r *report) String() string {
 	}
 	b.WriteString("\n")
 	r.writeRatios(&b)
-	r.writeMemory(&b)
+	r.writeRest(&b)
 	return b.String()
 }
 
@@ -162,12 +163,16 @@ func verdict(v, bar float64) string {
 // The bars of a call without packets.
 const heapBar, goroutineBar = 64, 2 // KiB, goroutines
 
-func (r *report) writeMemory(b *strings.Builder) {
+// writeRest says what is in no table: what was lost, and the memory of a call.
+func (r *report) writeRest(b *strings.Builder) {
 	b.WriteString("\nRatios are medians of each round's; bold is over the bar. Full: relay and generator had more than 90 % of all cores; " +
 		"that is the machine's limit, and nothing can be said of the relay.")
-	lost, dropped := 0.0, 0.0
+	lost, dropped, behind := 0.0, 0.0, map[string]int{}
 	for key, runs := range r.rounds {
 		for _, run := range runs {
+			if run.Behind {
+				behind[fmt.Sprintf("%s with %d calls", key.name, key.calls)]++
+			}
 			if strings.HasPrefix(key.name, gatePlain) {
 				lost += run.lost()
 				dropped += run.TapDropped
@@ -175,6 +180,9 @@ func (r *report) writeMemory(b *strings.Builder) {
 		}
 	}
 	fmt.Fprintf(b, " In all of its runs the gate lost %.0f packets, and its taps dropped %.0f.\n", lost, dropped)
+	for _, who := range slices.Sorted(maps.Keys(behind)) {
+		fmt.Fprintf(b, "\n%s had less than half of what was said on the disk at the end of %d of its runs.\n", who, behind[who])
+	}
 	if r.idle.calls == 0 {
 		return
 	}

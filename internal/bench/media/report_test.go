@@ -44,13 +44,15 @@ func TestWhatIsOverItsBarIsMarked(t *testing.T) {
 func TestTheReportTellsOfEveryLostPacket(t *testing.T) {
 	lossy := ran(6)
 	lossy.Received -= 3
-	lossy.TapDropped = 2
+	lossy.TapDropped, lossy.Behind = 2, true
 	r := report{plan: plan{sizes: []int{50}}, rounds: map[runKey][]result{
 		{50, gatePlain}: {ran(6), ran(6), lossy}, // the median hides it
 		{50, rtpePlain}: {lossy},                 // not the gate's
 	}}
 	if text := r.String(); !strings.Contains(text, "the gate lost 3 packets, and its taps dropped 2.") {
 		t.Errorf("the report says:\n%s", text)
+	} else if !strings.Contains(text, "rtpengine with 50 calls had less than half of what was said on the disk at the end of 1 of its runs.") {
+		t.Errorf("the report doesn't say who was behind:\n%s", text)
 	}
 }
 

@@ -95,7 +95,7 @@ func TestTheGeneratorSeesLossDelayAndStrangers(t *testing.T) {
 }
 
 // TestEveryContestantCarriesItsCalls: through each real program, with few calls
-// and not for long. That what is to be recorded is being recorded, run checks.
+// and not for long.
 func TestEveryContestantCarriesItsCalls(t *testing.T) {
 	p := tools(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -115,6 +115,9 @@ func TestEveryContestantCarriesItsCalls(t *testing.T) {
 			}
 			if res.Received == 0 || res.RelayCPU <= 0 || res.Unsent > 0 {
 				t.Errorf("%+v", res.load)
+			}
+			if c.recorded > 0 != (res.Recorded > 0) {
+				t.Errorf("of a call %.0f bytes a second were recorded", res.Recorded)
 			}
 		})
 	}

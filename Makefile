@@ -38,7 +38,7 @@ bench: ## costs beside the machine's floor, in one run
 	$(GO) test -run xxx -bench . -benchtime 2000x ./store
 	E2E_BENCH=1 $(GO) test -count=1 -run TestBench -v -timeout 15m ./e2e
 
-bench-media: ## RTP through the gate, rtpengine and a floor in C; QUICK=1 for a minute's worth, ARGS for more
+bench-media: ## RTP through the gate, rtpengine and a floor in C; QUICK=1 for two minutes' worth, ARGS for more
 	@command -v gcc >/dev/null && command -v rtpengine >/dev/null || \
 	  { apt-get update -q && apt-get install -yq --no-install-recommends gcc libc6-dev rtpengine-daemon; }
 	$(GO) run ./internal/bench/media $(if $(QUICK),-quick) $(ARGS)

@@ -2,7 +2,7 @@
 GO ?= go
 export GOFLAGS ?= -mod=readonly
 
-.PHONY: help build demo test check race e2e peers mutate bench bench-calls fuzz prompts clean
+.PHONY: help build demo test check race e2e peers mutate bench bench-media fuzz prompts clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,11 @@ bench: ## costs beside the machine's floor, in one run
 	$(GO) test -run xxx -bench . -benchtime 20000x ./media
 	$(GO) test -run xxx -bench . -benchtime 2000x ./store
 	E2E_BENCH=1 $(GO) test -count=1 -run TestBench -v -timeout 15m ./e2e
+
+bench-media: ## RTP through the gate, rtpengine and a floor in C; QUICK=1 for two minutes' worth, ARGS for more
+	@command -v gcc >/dev/null && command -v rtpengine >/dev/null || \
+	  { apt-get update -q && apt-get install -yq --no-install-recommends gcc libc6-dev rtpengine-daemon; }
+	$(GO) run ./internal/bench/media $(if $(QUICK),-quick) $(ARGS)
 
 fuzz: ## 30 s on each fuzz target
 	@for target in $$(grep -rhoE '^func Fuzz\w+' --include='*_test.go' . | sed 's/func //'); do \

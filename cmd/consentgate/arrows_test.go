@@ -27,6 +27,8 @@ var arrows = map[string][]string{
 	"consentgate/store":               {"consent", "internal/durable"},
 	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "proxy/locate", "store", "internal/phone"},
 	"consentgate/e2e":                 {},
+
+	"consentgate/internal/bench/media": {"internal/phone", "media/prompt"},
 }
 
 // TestPackagesImportOnlyWhatTheyMay: proxy and media know no store, store knows

@@ -52,7 +52,7 @@ type Refused struct {
 func (r *Refused) Error() string { return fmt.Sprintf("%d %s", r.Status, r.Reason) }
 
 func (p *Phone) newCall(id string, peer netip.AddrPort) (*Call, error) {
-	m, err := NewMedia(p.ip)
+	m, err := p.media()
 	if err != nil {
 		return nil, err
 	}

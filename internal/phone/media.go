@@ -19,7 +19,8 @@ import (
 // Media is a call's RTP: it sends a packet every 20 ms from the moment it knows
 // where to, and keeps what comes. All its methods may be used concurrently.
 type Media struct {
-	conn    *net.UDPConn
+	at      netip.AddrPort
+	conn    *net.UDPConn  // nil: somebody else has the socket
 	keys    chan struct{} // held while a key is pressed
 	quit    chan struct{}
 	done    sync.WaitGroup
@@ -70,23 +71,32 @@ func NewMedia(ip netip.Addr) (*Media, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Media{conn: conn, keys: make(chan struct{}, 1), arrived: make(chan struct{}), quit: make(chan struct{})}
+	m := MediaElsewhere(conn.LocalAddr().(*net.UDPAddr).AddrPort())
+	m.conn = conn
 	m.done.Go(m.receive)
 	m.done.Go(m.send)
 	return m, nil
+}
+
+// MediaElsewhere describes, and is told where to send, but has no socket: the
+// RTP at that address is somebody else's, such as a load generator's.
+func MediaElsewhere(at netip.AddrPort) *Media {
+	return &Media{at: at, keys: make(chan struct{}, 1), arrived: make(chan struct{}), quit: make(chan struct{})}
 }
 
 // Close ends it.
 func (m *Media) Close() {
 	m.closing.Do(func() {
 		close(m.quit)
-		_ = m.conn.Close()
+		if m.conn != nil {
+			_ = m.conn.Close()
+		}
 		m.done.Wait()
 	})
 }
 
 // Addr is where RTP is expected.
-func (m *Media) Addr() netip.AddrPort { return m.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
+func (m *Media) Addr() netip.AddrPort { return m.at }
 
 // To is where RTP is sent; invalid while nobody said.
 func (m *Media) To() netip.AddrPort {
@@ -202,6 +212,9 @@ func (m *Media) PressEnding(key byte, d time.Duration, ends int) error {
 	code := strings.IndexByte(keypad, key)
 	if code < 0 {
 		return fmt.Errorf("no telephone has a key %q", key)
+	}
+	if m.conn == nil {
+		return errors.New("this phone's RTP is somebody else's: it can press keys by INFO only")
 	}
 	select {
 	case m.keys <- struct{}{}:

@@ -19,6 +19,7 @@ type Phone struct {
 	ip       netip.Addr
 	conn     *net.UDPConn
 	on       func(*Call)
+	media    func() (*Media, error)
 	log      func(string)
 	quit     chan struct{}
 	closing  sync.Once
@@ -36,6 +37,7 @@ type Config struct {
 	Password string         // answers 401 and 407 (RFC 3261 section 22); "": a challenge is a refusal
 	Listen   netip.AddrPort // port 0: any
 	Incoming func(*Call)    // a call came in; on its own goroutine. nil: calls are refused with 480
+	Media    func() *Media  // of the next call, such as one elsewhere; nil: a socket of the phone's own
 	Trace    func(string)   // gets the first line of every message; may be nil
 }
 
@@ -47,6 +49,10 @@ func New(c Config) (*Phone, error) {
 	}
 	p := &Phone{Name: c.Name, password: c.Password, ip: c.Listen.Addr(), conn: conn, on: c.Incoming, log: c.Trace,
 		quit: make(chan struct{}), calls: map[string]*Call{}, waiting: map[string]chan *sip.Response{}, answers: map[string][]byte{}}
+	p.media = func() (*Media, error) { return NewMedia(p.ip) }
+	if c.Media != nil {
+		p.media = func() (*Media, error) { return c.Media(), nil }
+	}
 	if p.log == nil {
 		p.log = func(string) {}
 	}

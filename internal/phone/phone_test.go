@@ -319,3 +319,30 @@ func TestRubbishEndsNothing(t *testing.T) {
 		t.Error(status, err)
 	}
 }
+
+func TestAPhoneMayLeaveItsMediaToSomebodyElse(t *testing.T) {
+	ctx := soon(t)
+	elsewhere := [2]netip.AddrPort{netip.MustParseAddrPort("127.0.0.2:4000"), netip.MustParseAddrPort("127.0.0.3:5000")}
+	got := make(chan *phone.Call, 1)
+	called := start(t, phone.Config{Name: "bob", Media: func() *phone.Media { return phone.MediaElsewhere(elsewhere[1]) },
+		Incoming: func(c *phone.Call) {
+			if err := c.Answer(ctx); err != nil {
+				t.Error(err)
+			}
+			got <- c
+		}})
+	caller := start(t, phone.Config{Name: "alice", Media: func() *phone.Media { return phone.MediaElsewhere(elsewhere[0]) }})
+	a, err := caller.Dial(ctx, called.Addr(), "bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := <-got; a.Media.To() != elsewhere[1] || b.Media.To() != elsewhere[0] {
+		t.Errorf("they send to %v and %v", a.Media.To(), b.Media.To())
+	}
+	if err := a.Press('1'); err == nil {
+		t.Error("a phone without a socket pressed a key in its RTP")
+	}
+	if err := a.Hangup(); err != nil {
+		t.Error(err)
+	}
+}

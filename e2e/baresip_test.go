@@ -65,7 +65,7 @@ func startBaresip(t *testing.T, user, at, gate string, hz float64, more string) 
 	}
 	b := &baresip{t: t, dir: t.TempDir(), out: &syncBuffer{}}
 	writeTone(t, filepath.Join(b.dir, "say.wav"), hz, 20*time.Second)
-	control := freeTCP(t)
+	control := freePort(t)
 	_, port, err := net.SplitHostPort(freePort(t))
 	if err != nil {
 		t.Fatal(err)

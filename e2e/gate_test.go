@@ -110,25 +110,46 @@ var mediaBase atomic.Int32
 // fewPortsBase is the first media port of a gate with setup.ports.
 const fewPortsBase = 29000
 
-// freePort is a UDP port of loopback that nobody has right now.
-func freePort(t testing.TB) string {
+// lastPort counts the ports that were given to tests.
+var lastPort atomic.Int32
+
+// freePorts is the first of some ports of loopback that nobody has right now,
+// neither for UDP nor for TCP, below those that the kernel gives to whoever asks
+// for any: another test's program would get them.
+func freePorts(t testing.TB, n int) int {
 	t.Helper()
-	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
+	const first, all = 10000, 18000
+	for range all {
+		at := first + (os.Getpid()*64+int(lastPort.Add(int32(n)))-n)%all
+		free := true
+		for p := at; p < at+n && free; p++ {
+			free = isFree(p)
+		}
+		if free {
+			return at
+		}
 	}
-	defer c.Close()
-	return c.LocalAddr().String()
+	t.Fatal("no ports are free")
+	return 0
 }
 
-func freeTCP(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func isFree(port int) bool {
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 	if err != nil {
-		t.Fatal(err)
+		return false
 	}
-	defer l.Close()
-	return l.Addr().String()
+	defer c.Close()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// freePort is the address of one.
+func freePort(t testing.TB) string {
+	t.Helper()
+	return fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1))
 }
 
 const promptHz = scenario.PromptHz
@@ -156,7 +177,7 @@ func startGate(t testing.TB, s setup) *gate {
 		s.dataDir = filepath.Join(g.dir, "data")
 	}
 	writeTone(t, filepath.Join(g.dir, "prompt.wav"), promptHz, 400*time.Millisecond)
-	g.Carrier, g.PBX, g.ops = freePort(t), freePort(t), freeTCP(t)
+	g.Carrier, g.PBX, g.ops = freePort(t), freePort(t), freePort(t)
 	g.config = filepath.Join(g.dir, "config.yaml")
 	if err := os.WriteFile(g.config, []byte(g.yaml(s)), 0o600); err != nil {
 		t.Fatal(err)

@@ -113,12 +113,14 @@ const fewPortsBase = 29000
 // lastPort counts the ports that were given to tests.
 var lastPort atomic.Int32
 
-// freePorts is the first of some ports of loopback that nobody has right now,
-// neither for UDP nor for TCP, below those that the kernel gives to whoever asks
-// for any: another test's program would get them.
+// freePorts is the first, an even one, of some ports of loopback that nobody has
+// right now, neither for UDP nor for TCP. They are below those that the kernel
+// gives to whoever asks for any: another test's program would get them. Nor does
+// anybody get the odd one behind an even one: phones take it for TLS and RTCP.
 func freePorts(t testing.TB, n int) int {
 	t.Helper()
 	const first, all = 10000, 18000
+	n += n % 2
 	for range all {
 		at := first + (os.Getpid()*64+int(lastPort.Add(int32(n)))-n)%all
 		free := true

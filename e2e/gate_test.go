@@ -114,12 +114,13 @@ const fewPortsBase = 29000
 var lastPort atomic.Int32
 
 // freePorts is the first, an even one, of some ports of loopback that nobody has
-// right now, neither for UDP nor for TCP. They are below those that the kernel
-// gives to whoever asks for any: another test's program would get them. Nor does
-// anybody get the odd one behind an even one: phones take it for TLS and RTCP.
+// right now, neither for UDP nor for TCP. They are below those for media, those that
+// sipp looks for one in itself (6000), and those that the kernel gives to whoever
+// asks for any: another test's program would get them. Nor does anybody get the odd one behind an even one: phones take it for TLS
+// and RTCP.
 func freePorts(t testing.TB, n int) int {
 	t.Helper()
-	const first, all = 10000, 18000
+	const first, all = 1500, 4400
 	n += n % 2
 	for range all {
 		at := first + (os.Getpid()*64+int(lastPort.Add(int32(n)))-n)%all

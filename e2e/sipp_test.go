@@ -223,7 +223,7 @@ func startSipp(t testing.TB, name, scenario, port, to string, calls int, more ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"-sf", file, "-i", "127.0.0.1", "-p", p, "-mi", "127.0.0.1", "-mp", fmt.Sprint(freePorts(t, 4)), "-m", fmt.Sprint(calls),
+	args := append([]string{"-sf", file, "-i", "127.0.0.1", "-p", p, "-mi", "127.0.0.1", "-m", fmt.Sprint(calls),
 		"-nostdin", "-trace_err", "-timeout", "120s", "-timeout_error"}, more...)
 	if to != "" {
 		args = append(args, to)

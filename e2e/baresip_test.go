@@ -29,10 +29,14 @@ type baresip struct {
 	cmd  *exec.Cmd
 	out  *syncBuffer
 	conn net.Conn
+	rtp  int // its first media port, of baresipPorts
 
 	mu     sync.Mutex
 	events []string
 }
+
+// baresipPorts is how many media ports a phone may choose from.
+const baresipPorts = 22
 
 const baresipConfig = `poll_method epoll
 net_interface 127.0.0.1
@@ -64,11 +68,11 @@ func startBaresip(t *testing.T, user, at, gate string, hz float64, more string) 
 		t.Fatal("baresip's modules aren't where Debian puts them")
 	}
 	b := &baresip{t: t, dir: t.TempDir(), out: &syncBuffer{}}
-	writeTone(t, filepath.Join(b.dir, "say.wav"), hz, 20*time.Second)
+	writeTone(t, filepath.Join(b.dir, "say.wav"), hz, time.Minute)
 	control := freePort(t)
-	rtp := freePorts(t, 22)
+	b.rtp = freePorts(t, baresipPorts)
 	for name, text := range map[string]string{
-		"config":   fmt.Sprintf(baresipConfig, at, b.dir, rtp, rtp+20, modules[0], control),
+		"config":   fmt.Sprintf(baresipConfig, at, b.dir, b.rtp, b.rtp+baresipPorts-2, modules[0], control),
 		"accounts": fmt.Sprintf("<sip:%s@%s>;regint=0;audio_codecs=PCMU/8000/1;outbound=\"sip:%s\"%s\n", user, at, gate, more),
 		"contacts": "",
 	} {
@@ -216,9 +220,7 @@ func talk(t *testing.T, inbound bool, key string) evidence {
 	}
 	caller.dial("sip:" + number + "@" + map[bool]string{true: g.Carrier, false: g.PBX}[inbound])
 	hears(remote, promptHz)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	g.untilCtx(ctx, "the prompt is over", func() bool { return !hasTone(lately(remote), promptHz) })
+	afterPrompt(g, remote)
 	remote.press(key)
 	hears(remote, 440)
 	hears(local, 880)
@@ -226,6 +228,14 @@ func talk(t *testing.T, inbound bool, key string) evidence {
 	g.until("the call is over", func() bool { return g.metric("calls_active") == 0 })
 	g.stop()
 	return g.evidence()
+}
+
+// afterPrompt returns when a phone that heard the prompt hears it no more: what it
+// keeps may end with it, so not much later than that anyway.
+func afterPrompt(g *gate, p softphone) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	g.untilCtx(ctx, "the prompt is over", func() bool { return !hasTone(lately(p), promptHz) })
 }
 
 func TestBaresipInboundYes(t *testing.T) {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,9 @@ func capture(t *testing.T, first, n int) (stop func() string) {
 	for end := time.Now().Add(20 * time.Second); !strings.Contains(said.String(), "File: "); time.Sleep(20 * time.Millisecond) {
 		select {
 		case err := <-ended:
+			if os.Getenv("CI") == "" {
+				t.Skipf("NOT TESTED: dumpcap may not capture (%v): %s", err, said)
+			}
 			t.Fatalf("dumpcap ended (%v): %s", err, said)
 		default:
 		}

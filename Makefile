@@ -2,10 +2,10 @@
 GO ?= go
 export GOFLAGS ?= -mod=readonly
 
-.PHONY: help build demo test check race e2e peers mutate bench bench-media fuzz prompts clean
+.PHONY: help build demo test check race e2e interop peers mutate bench bench-media fuzz prompts clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## bin/consentgate, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/consentgate ./cmd/consentgate
@@ -24,11 +24,16 @@ race: peers ## unit and property tests under the race detector
 	$(GO) test -race -shuffle=on $$($(GO) list ./... | grep -v /e2e)
 
 e2e: peers ## the real program between sipp, baresip and scripted peers
-	CI=$${CI:-} $(GO) test -count=1 -timeout 20m ./e2e
+	CI=$${CI:-} $(GO) test -count=1 -timeout 20m -skip '^TestInterop' ./e2e
+
+interop: peers ## calls between makes of phones, and their RTP as a sniffer sees it; needs the right to capture
+	CI=$${CI:-} $(GO) test -count=1 -timeout 10m -parallel 4 -run '^TestInterop' ./e2e
 
 peers: ## installs what tests call and listen with, where it is missing
 	@for p in sipp baresip kamailio espeak-ng sox; do command -v $$p >/dev/null || missing=1; done; \
 	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -yq sip-tester baresip kamailio espeak-ng sox; }
+	@for p in tshark linphonec; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends tshark linphone-cli; } # recommended: mDNS, desktops
 
 mutate: ## breaks each invariant on purpose; the suite must notice
 	$(GO) run ./internal/mutate

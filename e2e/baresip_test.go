@@ -29,10 +29,14 @@ type baresip struct {
 	cmd  *exec.Cmd
 	out  *syncBuffer
 	conn net.Conn
+	rtp  int // its first media port, of baresipPorts
 
 	mu     sync.Mutex
 	events []string
 }
+
+// baresipPorts is how many media ports a phone may choose from.
+const baresipPorts = 22
 
 const baresipConfig = `poll_method epoll
 net_interface 127.0.0.1
@@ -64,19 +68,11 @@ func startBaresip(t *testing.T, user, at, gate string, hz float64, more string) 
 		t.Fatal("baresip's modules aren't where Debian puts them")
 	}
 	b := &baresip{t: t, dir: t.TempDir(), out: &syncBuffer{}}
-	writeTone(t, filepath.Join(b.dir, "say.wav"), hz, 20*time.Second)
-	control := freeTCP(t)
-	_, port, err := net.SplitHostPort(freePort(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rtp, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rtp = rtp &^ 1
+	writeTone(t, filepath.Join(b.dir, "say.wav"), hz, time.Minute)
+	control := freePort(t)
+	b.rtp = freePorts(t, baresipPorts)
 	for name, text := range map[string]string{
-		"config":   fmt.Sprintf(baresipConfig, at, b.dir, rtp, rtp+20, modules[0], control),
+		"config":   fmt.Sprintf(baresipConfig, at, b.dir, b.rtp, b.rtp+baresipPorts-2, modules[0], control),
 		"accounts": fmt.Sprintf("<sip:%s@%s>;regint=0;audio_codecs=PCMU/8000/1;outbound=\"sip:%s\"%s\n", user, at, gate, more),
 		"contacts": "",
 	} {
@@ -147,41 +143,55 @@ func (b *baresip) do(command, params string) {
 	}
 }
 
-// heard is what the phone has decoded so far.
+func (b *baresip) dial(uri string)  { b.do("dial", uri) }
+func (b *baresip) press(key string) { b.do("sndcode", key) }
+func (b *baresip) hangUp()          { b.do("hangup", "") }
+
 func (b *baresip) heard() []int16 {
 	files, _ := filepath.Glob(filepath.Join(b.dir, "heard", "*dec.wav"))
 	var all []int16
 	for _, f := range files {
-		raw, err := os.ReadFile(f)
-		if err != nil {
-			continue
-		}
-		if i := bytes.Index(raw, []byte("data")); i > 0 && len(raw) > i+8 { // its length isn't written yet
-			for p := i + 8; p+1 < len(raw); p += 2 {
-				all = append(all, int16(uint16(raw[p])|uint16(raw[p+1])<<8))
-			}
-		}
+		all = append(all, samples(f)...)
 	}
 	return all
 }
 
-// hears waits for 200 ms of a tone.
-func (b *baresip) hears(hz float64) {
-	b.t.Helper()
-	b.until(fmt.Sprintf("hears %v Hz", hz), func() bool {
-		pcm := b.heard()
-		const window = prompt.Rate / 5
-		for at := 0; at+window <= len(pcm); at += window / 2 {
-			stereo := make([]byte, 44)
-			for _, s := range pcm[at : at+window] {
-				stereo = append(stereo, byte(s), byte(s>>8), byte(s), byte(s>>8))
-			}
-			if shares(stereo, hz)[0] > 0.8 {
-				return true
-			}
+// samples reads a WAV file of 16 bit that is still being written: its length
+// isn't there yet, or nothing of its header.
+func samples(file string) (all []int16) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	at := 44
+	if i := bytes.Index(raw[:min(len(raw), 1024)], []byte("data")); i > 0 {
+		at = i + 8
+	}
+	for ; at+1 < len(raw); at += 2 {
+		all = append(all, int16(uint16(raw[at])|uint16(raw[at+1])<<8))
+	}
+	return all
+}
+
+// hasTone reports whether there are 200 ms of a tone.
+func hasTone(pcm []int16, hz float64) bool {
+	const window = prompt.Rate / 5
+	for at := 0; at+window <= len(pcm); at += window / 2 {
+		stereo := make([]byte, 44)
+		for _, s := range pcm[at : at+window] {
+			stereo = append(stereo, byte(s), byte(s>>8), byte(s), byte(s>>8))
 		}
-		return false
-	})
+		if shares(stereo, hz)[0] > 0.8 {
+			return true
+		}
+	}
+	return false
+}
+
+// lately is the last 200 ms that a phone heard.
+func lately(p softphone) []int16 {
+	pcm := p.heard()
+	return pcm[max(0, len(pcm)-prompt.Rate/5):]
 }
 
 // between puts a gate between two baresips; the caller's side is the carrier's
@@ -208,29 +218,24 @@ func talk(t *testing.T, inbound bool, key string) evidence {
 	if !inbound {
 		number, remote, local = "+442079460123", called, caller
 	}
-	caller.do("dial", "sip:"+number+"@"+map[bool]string{true: g.Carrier, false: g.PBX}[inbound])
-	remote.hears(promptHz)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	g.untilCtx(ctx, "the prompt is over", func() bool { return !hearsLately(remote, promptHz) })
-	remote.do("sndcode", key)
-	remote.hears(440)
-	local.hears(880)
-	caller.do("hangup", "")
+	caller.dial("sip:" + number + "@" + map[bool]string{true: g.Carrier, false: g.PBX}[inbound])
+	hears(remote, promptHz)
+	afterPrompt(g, remote)
+	remote.press(key)
+	hears(remote, 440)
+	hears(local, 880)
+	caller.hangUp()
 	g.until("the call is over", func() bool { return g.metric("calls_active") == 0 })
 	g.stop()
 	return g.evidence()
 }
 
-// hearsLately reports whether the last 200 ms were a tone.
-func hearsLately(b *baresip, hz float64) bool {
-	pcm := b.heard()
-	pcm = pcm[max(0, len(pcm)-prompt.Rate/5):]
-	stereo := make([]byte, 44)
-	for _, s := range pcm {
-		stereo = append(stereo, byte(s), byte(s>>8), byte(s), byte(s>>8))
-	}
-	return shares(stereo, hz)[0] > 0.5
+// afterPrompt returns when a phone that heard the prompt hears it no more: what it
+// keeps may end with it, so not much later than that anyway.
+func afterPrompt(g *gate, p softphone) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	g.untilCtx(ctx, "the prompt is over", func() bool { return !hasTone(lately(p), promptHz) })
 }
 
 func TestBaresipInboundYes(t *testing.T) {

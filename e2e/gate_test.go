@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -110,27 +109,6 @@ var mediaBase atomic.Int32
 // fewPortsBase is the first media port of a gate with setup.ports.
 const fewPortsBase = 29000
 
-// freePort is a UDP port of loopback that nobody has right now.
-func freePort(t testing.TB) string {
-	t.Helper()
-	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	return c.LocalAddr().String()
-}
-
-func freeTCP(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 const promptHz = scenario.PromptHz
 
 // writeTone makes a WAV file of a tone.
@@ -156,7 +134,7 @@ func startGate(t testing.TB, s setup) *gate {
 		s.dataDir = filepath.Join(g.dir, "data")
 	}
 	writeTone(t, filepath.Join(g.dir, "prompt.wav"), promptHz, 400*time.Millisecond)
-	g.Carrier, g.PBX, g.ops = freePort(t), freePort(t), freeTCP(t)
+	g.Carrier, g.PBX, g.ops = freePort(t), freePort(t), freePort(t)
 	g.config = filepath.Join(g.dir, "config.yaml")
 	if err := os.WriteFile(g.config, []byte(g.yaml(s)), 0o600); err != nil {
 		t.Fatal(err)

@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// kamailioConfig is a carrier's registrar: digest, bindings in memory, calls to an
-// address of record go to what is registered for it.
+// kamailioConfig is what every Kamailio here has; its routes come behind it.
 const kamailioConfig = `#!KAMAILIO
 debug=0
 log_stderror=yes
@@ -33,6 +32,11 @@ loadmodule "textops.so"
 loadmodule "siputils.so"
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "default_expires", 300)
+`
+
+// registrar is a carrier's registrar: digest, bindings in memory, calls to an
+// address of record go to what is registered for it.
+const registrar = `
 request_route {
 	if (is_method("OPTIONS")) {
 		sl_send_reply("200", "OK");
@@ -63,17 +67,17 @@ request_route {
 }
 `
 
-// startKamailio runs a registrar and returns where it listens.
-func startKamailio(t *testing.T) string {
+// startKamailio runs a Kamailio with those routes at an address.
+func startKamailio(t *testing.T, at, routes string) {
 	t.Helper()
 	path := needs(t, "kamailio")
 	modules, err := filepath.Glob("/usr/lib/*/kamailio/modules")
 	if err != nil || len(modules) == 0 {
 		t.Fatal("kamailio's modules aren't where Debian puts them")
 	}
-	dir, at, out := t.TempDir(), freePort(t), &syncBuffer{}
+	dir, out := t.TempDir(), &syncBuffer{}
 	config := filepath.Join(dir, "kamailio.cfg")
-	if err := os.WriteFile(config, fmt.Appendf(nil, kamailioConfig, at, modules[0]), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, kamailioConfig+"%s", at, modules[0], routes), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, "-f", config, "-DD", "-E", "-m", "16", "-M", "4", "-Y", dir)
@@ -103,7 +107,7 @@ func startKamailio(t *testing.T) string {
 		_, _ = conn.Write([]byte(ping)) // refused until it listens
 		_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		if n, err := conn.Read(make([]byte, 4096)); err == nil && n > 0 {
-			return at
+			return
 		}
 		if time.Now().After(end) {
 			t.Fatalf("kamailio doesn't answer\n%s", out)
@@ -176,7 +180,8 @@ const bypassAll = "  - {name: all, numbers: [\"*\"], action: bypass}\n"
 func TestARegisteredTrunk(t *testing.T) {
 	t.Parallel()
 	needs(t, "sipp")
-	carrier := startKamailio(t)
+	carrier := freePort(t)
+	startKamailio(t, carrier, registrar)
 	g := startGate(t, setup{carrierPeer: carrier, pbxPeer: freePort(t), policies: bypassAll})
 	file := filepath.Join(t.TempDir(), "say.pcap")
 	p := newPcap()

@@ -223,11 +223,7 @@ func startSipp(t testing.TB, name, scenario, port, to string, calls int, more ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, mp, err := net.SplitHostPort(freePort(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	args := append([]string{"-sf", file, "-i", "127.0.0.1", "-p", p, "-mi", "127.0.0.1", "-mp", mp, "-m", fmt.Sprint(calls),
+	args := append([]string{"-sf", file, "-i", "127.0.0.1", "-p", p, "-mi", "127.0.0.1", "-m", fmt.Sprint(calls),
 		"-nostdin", "-trace_err", "-timeout", "120s", "-timeout_error"}, more...)
 	if to != "" {
 		args = append(args, to)
@@ -244,16 +240,25 @@ func startSipp(t testing.TB, name, scenario, port, to string, calls int, more ..
 // wait returns when sipp is done; a failed call is an error of the test.
 func (s *sipp) wait() {
 	s.t.Helper()
-	if err := s.cmd.Wait(); err != nil {
-		errs, _ := filepath.Glob(filepath.Join(s.dir, "*_errors.log"))
-		said := s.out.String()
-		for _, f := range errs {
-			if raw, err := os.ReadFile(f); err == nil {
-				said = string(raw)
-			}
-		}
-		s.t.Errorf("sipp as %s: %v\n%.4000s", s.name, err, said)
+	if err := s.ended(); err != nil {
+		s.t.Error(err)
 	}
+}
+
+// ended returns when sipp is done, with what it complained of.
+func (s *sipp) ended() error {
+	err := s.cmd.Wait()
+	if err == nil {
+		return nil
+	}
+	errs, _ := filepath.Glob(filepath.Join(s.dir, "*_errors.log"))
+	said := s.out.String()
+	for _, f := range errs {
+		if raw, err := os.ReadFile(f); err == nil {
+			said = string(raw)
+		}
+	}
+	return fmt.Errorf("sipp as %s: %w\n%.4000s", s.name, err, said)
 }
 
 // callers plays sipp against sipp through a gate and returns the evidence.

@@ -173,6 +173,8 @@ type clientTx struct {
 	resent  atomic.Bool // on a second connection
 	broken  atomic.Bool // its peer could not be reached
 	deliver func(*sip.Response)
+	settled chan struct{} // taken by the pump when it has delivered what it took before
+	over    chan struct{} // closed when there is no pump any more
 }
 
 // send starts a client transaction. deliver gets its responses in order, and
@@ -181,7 +183,8 @@ type clientTx struct {
 func (t *transactions) send(req *sip.Request, dest Place, deliver func(*sip.Response)) (*clientTx, error) {
 	req.SetTransport(strings.ToUpper(dest.Transport)) // the state machine doesn't repeat what goes by a stream
 	key := clientKey(req, string(req.Method))
-	c := &clientTx{req: req, path: t.endpoint.to(dest), invite: req.IsInvite(), deliver: deliver}
+	c := &clientTx{req: req, path: t.endpoint.to(dest), invite: req.IsInvite(), deliver: deliver,
+		settled: make(chan struct{}), over: make(chan struct{})}
 	c.path.request = req
 	c.tx = sip.NewClientTx(key, token(req), c.path, t.log)
 	c.tx.OnRetransmission(deliver)
@@ -194,6 +197,7 @@ func (t *transactions) send(req *sip.Request, dest Place, deliver func(*sip.Resp
 	t.client[key] = c
 	t.mu.Unlock()
 	if err := c.tx.Init(); err != nil {
+		close(c.over)
 		c.tx.Terminate()
 		return nil, err
 	}
@@ -216,8 +220,10 @@ func token(req *sip.Request) *sip.Request {
 // directly, those of a failure get their ACK in receiveResponse.
 func (t *transactions) pump(c *clientTx) {
 	defer t.pumps.Done()
+	defer close(c.over)
 	for {
 		select {
+		case <-c.settled:
 		case res := <-c.tx.Responses():
 			c.deliver(res)
 			if res.StatusCode >= 200 {
@@ -248,7 +254,17 @@ func (t *transactions) receiveResponse(res *sip.Response, from netip.AddrPort) {
 		if res.StatusCode >= 300 {
 			c.path.refusedBy(res)
 		}
-		c.tx.Receive(res)
+		c.receive(res)
+	}
+}
+
+// receive returns when the response has been delivered: a request that the peer
+// sends right behind it must not overtake it.
+func (c *clientTx) receive(res *sip.Response) {
+	c.tx.Receive(res)
+	select {
+	case c.settled <- struct{}{}:
+	case <-c.over:
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 type Metrics struct {
 	packets    *prometheus.CounterVec
 	dropped    [reasons]prometheus.Counter // resolved once: a drop costs no look-up
+	tapped     prometheus.Counter
 	tapDropped prometheus.Counter
 	preconsent prometheus.Counter
 
@@ -25,6 +26,8 @@ func NewMetrics(reg prometheus.Registerer, pool *Pool) *Metrics {
 	m := &Metrics{
 		packets: f.NewCounterVec(prometheus.CounterOpts{Name: "consentgate_rtp_packets_total",
 			Help: "RTP packets taken, by the side they came from."}, []string{"trunk", "side"}),
+		tapped: f.NewCounter(prometheus.CounterOpts{Name: "consentgate_tap_packets_total",
+			Help: "Packets copied for recorders."}),
 		tapDropped: f.NewCounter(prometheus.CounterOpts{Name: "consentgate_tap_dropped_total",
 			Help: "Packets missing in recordings because the recorder was too slow."}),
 		preconsent: f.NewCounter(prometheus.CounterOpts{Name: "consentgate_preconsent_packets_recorded_total",

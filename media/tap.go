@@ -91,6 +91,7 @@ func (t *Tap) enqueue(p consent.Party, from *place, data []byte, at time.Time) b
 	b := buffers.Get().(*[maxPacket]byte)
 	t.queue = append(t.queue, item{party: p, at: at, data: b, n: copy(b[:], data), from: from})
 	t.held++
+	t.relay.engine.cfg.Metrics.tapped.Inc()
 	return true
 }
 

@@ -102,7 +102,7 @@ func TestContactBecomesOursAndKeepsWhoItIs(t *testing.T) {
 }
 
 func TestNumbersAreFoundInEveryURI(t *testing.T) {
-	for uri, want := range map[string]string{"sip:%31%31%32@h": "112", "sip:%zz@h": "%zz", 
+	for uri, want := range map[string]string{"sip:%31%31%32@h": "112", "sip:%zz@h": "%zz",
 		"sip:+44207@h:5060;user=phone": "+44207", "tel:+44-207;phone-context=x": "+44-207", "sip:112@h": "112",
 		"urn:service:sos.fire": "urn:service:sos.fire", "sip:h": "sip:h", "sip:+49;npdi@h": "+49", "sips:a@[2001:db8::1]:1": "a",
 	} {

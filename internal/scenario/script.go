@@ -70,6 +70,7 @@ var verbs = []verb{
 	word(step, `(\w+) sends RTP to (carrier|pbx)`, (*player).strayRTP),
 	word(step, `disk (full|free)`, (*player).disk),
 	word(step, `wait recording`, func(p *player, _ []string) error { return p.metric([]string{"recordings_active", "1"}) }),
+	word(step, `wait recorded`, (*player).waitRecorded),
 	word(step, `metric (\S+) (\S+)`, (*player).metric),
 
 	word(proof, `log: ?(.*)`, (*player).log),

@@ -194,11 +194,23 @@ func (p *player) metric(w []string) error {
 	if err != nil {
 		return err
 	}
+	return p.until(w[0], func(got float64) bool { return got == want })
+}
+
+// waitRecorded waits until what is said from now on has reached a recorder.
+func (p *player) waitRecorded([]string) error {
+	const series = "tap_packets_total"
+	before := p.gate.Metric(series)
+	return p.until(series, func(got float64) bool { return got > before+4 })
+}
+
+// until waits until a series of the gate's says so.
+func (p *player) until(series string, ok func(float64) bool) error {
 	ctx, cancel := within(stepTime)
 	defer cancel()
 	for {
-		got := p.gate.Metric(w[0])
-		if got == want {
+		got := p.gate.Metric(series)
+		if ok(got) {
 			return nil
 		}
 		select {

@@ -106,6 +106,9 @@ func (c *call) indicated(own *indication, res *sip.Response) {
 func (c *call) agreed(own *indication, res *sip.Response) {
 	l := own.to
 	if s := c.describe(l, res); s != nil {
+		if far := l.other().sdp; far != nil {
+			s.Follow(far)
+		}
 		l.sdp = s
 		c.applyMedia()
 	}

@@ -85,6 +85,9 @@ func partsOf(body []byte, boundary string) (out []span) {
 	for at := 0; at <= len(body); {
 		m := delimiter.FindSubmatchIndex(body[at:])
 		if m == nil {
+			if start >= 0 { // cut off, or never closed
+				out = append(out, span{start, len(body)})
+			}
 			break
 		}
 		if start >= 0 {

@@ -73,7 +73,7 @@ func (d *dataSocket) apply(body string) {
 		switch {
 		case strings.HasPrefix(l, "c=") && len(f) == 3:
 			host = f[2]
-		case strings.HasPrefix(l, "m=audio ") && !audio:
+		case strings.HasPrefix(l, "m=audio ") && strings.Contains(l, " RTP/AVP ") && !audio:
 			audio = true
 		case strings.HasPrefix(l, "m=") && len(f) > 2 && f[1] != "0":
 			if at, err := netip.ParseAddrPort(host + ":" + f[1]); err == nil {
@@ -156,6 +156,12 @@ func (a *actor) sections(kind string) string {
 		return plain + "m=video " + a.data.port() + videoLines + "m=application 9 UDP/BFCP *\r\n"
 	case "noscreen":
 		return plain + "m=video " + a.data.port() + videoLines + "m=application 0 UDP/BFCP *\r\n"
+	case "savp":
+		return head + "m=audio " + a.data.port() + " RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n"
+	case "hostname":
+		return strings.Replace(plain, "c=IN IP4 127.0.0.1", "c=IN IP4 localhost", 1)
+	case "onlymsrp":
+		return head + "m=message 2855 TCP/MSRP *\r\na=path:msrp://127.0.0.1:2855/x;tcp\r\n"
 	case "bundle":
 		return strings.Replace(plain, "m=audio", "a=group:BUNDLE 0 1\r\nm=audio", 1) + "a=mid:0\r\nm=video " + a.data.port() + videoLines + "a=mid:1\r\na=rtcp-mux\r\n"
 	case "msrp":

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // dataSocket is an actor's end of what isn't speech: video, a fax. It says and
@@ -105,6 +106,8 @@ func (p *player) sendData(w []string) error {
 	return err
 }
 
+// getData waits for a datagram. One from a named actor is sent again and again
+// until it comes: the gate may open a little later than it says so.
 func (p *player) getData(w []string) error {
 	a, err := p.actor(w[0])
 	if err != nil {
@@ -117,8 +120,14 @@ func (p *player) getData(w []string) error {
 		if has {
 			return nil
 		}
+		if from, ok := strings.CutPrefix(w[2], " from "); ok {
+			if err := p.sendData([]string{from, w[1], ""}); err != nil {
+				return err
+			}
+		}
 		select {
 		case <-arrived:
+		case <-time.After(50 * time.Millisecond): // to send it again
 		case <-ctx.Done():
 			return errors.New("it never came")
 		}

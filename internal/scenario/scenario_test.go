@@ -50,8 +50,7 @@ pbx> 200 INVITE sdp=video
 carrier< 200 INVITE
 carrier> ACK
 pbx< ACK
-carrier sends data frame
-pbx gets data frame
+pbx gets data frame from carrier
 carrier never got data frame
 stranger sends data alien to pbx
 carrier gets data alien
@@ -139,7 +138,7 @@ func TestEveryWrongIsFound(t *testing.T) {
 		{"another part is changed", "its description has", replace("itu-t92", "itu-t93")},
 		{"a body is cut", "isn't sound", replace("a\r\nb", "a")},
 		{"a body is changed", "its body is", replace("a\r\nb", "a\r\nc")},
-		{"a message is lost", "call.txt:48: pbx< BYE: nothing came", func(to, text string) string {
+		{"a message is lost", "call.txt:47: pbx< BYE: nothing came", func(to, text string) string {
 			if strings.HasPrefix(text, "BYE") {
 				return ""
 			}

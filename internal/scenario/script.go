@@ -70,7 +70,7 @@ var verbs = []verb{
 	word(step, `(\w+) heard (no keys|keys \S+)((?: as \d+)?)`, (*player).heardKeys),
 	word(step, `(\w+) heard no break`, (*player).noBreak),
 	word(step, `(\w+) sends data (\w+)((?: to (?:carrier|pbx))?)`, (*player).sendData),
-	word(step, `(\w+) gets data (\w+)`, (*player).getData),
+	word(step, `(\w+) gets data (\w+)((?: from (?:carrier|pbx))?)`, (*player).getData),
 	word(step, `(\w+) never got data (\w+)`, (*player).neverGotData),
 	word(step, `(\w+) sends RTP to (carrier|pbx)`, (*player).strayRTP),
 	word(step, `disk (full|free)`, (*player).disk),

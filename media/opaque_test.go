@@ -38,8 +38,8 @@ func section(t testing.TB, r *media.Relay, index int) (o *media.Opaque, remote, 
 	return o, remote, pbx
 }
 
-// udptl is no RTP at all, and longer than a frame of Ethernet.
-func udptl(n byte) []byte { return append([]byte{0, n, 6}, bytes.Repeat([]byte{n}, 2000)...) }
+// udptl is no RTP at all, and as long as a frame of Ethernet takes.
+func udptl(n byte) []byte { return append([]byte{0, n, 6}, bytes.Repeat([]byte{n}, 1497)...) }
 
 func TestOpaqueDatagramsPassUntouchedBothWays(t *testing.T) {
 	f := newFax(t)
@@ -211,10 +211,10 @@ func TestALatePacketToAReusedPortReachesNobody(t *testing.T) {
 func TestADatagramLongerThanAnyIsDroppedWhole(t *testing.T) {
 	f := newFax(t)
 	f.relay.Bridge()
-	f.remote.send(make([]byte, 9001))
+	f.remote.send(make([]byte, 1501))
 	f.dropped(t, "malformed", 1)
-	f.remote.send(make([]byte, 9000))
-	if got := readLong(t, f.pbx.rtp); got != 9000 {
+	f.remote.send(make([]byte, 1500))
+	if got := readLong(t, f.pbx.rtp); got != 1500 {
 		t.Errorf("%d bytes came", got)
 	}
 }
@@ -259,4 +259,33 @@ func TestPayloadTypesPassByTheNumberThatTheOtherPartyKnows(t *testing.T) {
 	if len(c.events) != 2 {
 		t.Errorf("%d keys were reported", len(c.events))
 	}
+}
+
+// TestAnOpaqueSectionJoinsBothFamilies: IPv4 on one side, IPv6 on the other.
+func TestAnOpaqueSectionJoinsBothFamilies(t *testing.T) {
+	six := netip.MustParseAddr("::1")
+	_, _, engine := newEngine(t, media.PoolConfig{Min: 12640, Max: 12699})
+	relay, err := engine.NewRelay("c", media.Sides{Remote: loopback, Local: six}, func(media.Event) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer relay.Close()
+	o, err := relay.TakeOpaque(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Addr(consent.Remote).Addr() != loopback || o.Addr(consent.Local).Addr() != six {
+		t.Fatalf("it's at %v and %v", o.Addr(consent.Remote), o.Addr(consent.Local))
+	}
+	remote, pbx := newEnd(t, o.Addr(consent.Remote)), newEnd(t, o.Addr(consent.Local))
+	if pbx.rtp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(six, 0))); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pbx.rtp.Close() })
+	o.Agree([2]media.Peer{consent.Remote: remote.peer(), consent.Local: pbx.peer()})
+	relay.Bridge()
+	remote.send(udptl(1))
+	pbx.recvRaw(t, 1)
+	pbx.send(udptl(2))
+	remote.recvRaw(t, 2)
 }

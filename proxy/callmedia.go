@@ -103,11 +103,13 @@ func (c *call) describe(l *leg, m message) *sdp.Session {
 // offerFrom notes an offer and returns the body for the other side.
 func (c *call) offerFrom(l *leg, m message) []byte {
 	s := c.describe(l, m)
-	l.direct = s == nil && hasSDP(m)
 	if s == nil {
+		if hasSDP(m) {
+			l.offer, l.direct = nil, true
+		}
 		return m.Body()
 	}
-	l.offer = s
+	l.offer, l.direct = s, false
 	to := l.other()
 	change := sdp.Change{Own: c.address(to).Addr(), At: c.anchorsFor(to, s, true)}
 	if c.gate.cfg.Playable && c.policy != nil && c.policy.Action == consent.Ask {

@@ -29,7 +29,7 @@ func (c *call) indicate() {
 		}
 	}
 	for _, l := range []*leg{c.a, c.b} {
-		if l.told.body != nil && !l.deaf && (l.refresh || l.aware && l.told.says() != c.recording()) {
+		if l.told.body != nil && !l.deaf && (l.refresh || l.aware && !c.silent() && l.told.says() != c.recording()) {
 			c.sendIndication(l)
 			return
 		}

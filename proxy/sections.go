@@ -41,6 +41,7 @@ func (c *call) opaque(index int, take bool) *media.Opaque {
 		return have[index]
 	}
 	if len(have) >= maxOpaque {
+		c.gate.metrics.sectionsRefused.Inc()
 		c.log.Warn("a further section of media is refused: the call has too many")
 		return nil
 	}

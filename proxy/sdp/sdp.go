@@ -92,7 +92,10 @@ func Parse(body []byte) (*Session, error) {
 			s.lines = append(s.lines, line)
 		}
 	}
-	s.audio = slices.IndexFunc(s.Media, (*Media).audible)
+	s.audio = slices.IndexFunc(s.Media, func(m *Media) bool { return m.audible() && m.Port != 0 })
+	if s.audio < 0 {
+		s.audio = slices.IndexFunc(s.Media, (*Media).audible)
+	}
 	return s, nil
 }
 
@@ -111,7 +114,8 @@ func parseMedia(line string) (*Media, error) {
 }
 
 // Audio returns the section that prompts are played to and that is recorded, or
-// nil: the first that is audio by unencrypted RTP, whatever its port.
+// nil: the first that is audio by unencrypted RTP, or the first refused one where
+// there is no other.
 func (s *Session) Audio() *Media {
 	if s.audio < 0 {
 		return nil

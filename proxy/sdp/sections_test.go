@@ -88,7 +88,8 @@ func TestALastLineWithoutAnEndStaysSo(t *testing.T) {
 
 func TestTheAudioIsTheFirstThatCanBeHeard(t *testing.T) {
 	for want, lines := range map[int][]string{
-		0:  {"m=audio 0 RTP/AVP 0", "m=audio 4 RTP/AVP 0"}, // refused: its place is kept
+		0:  {"m=audio 0 RTP/AVP 0", "m=image 4 udptl t38", "m=audio 0 RTP/AVP 0"},
+		3:  {"m=audio 0 RTP/AVP 0", "m=audio 4 RTP/SAVP 0", "m=audio 0 RTP/AVP 0", "m=audio 4 RTP/AVP 0"},
 		1:  {"m=audio 4 RTP/SAVP 0", "m=audio 4 RTP/AVPF 0", "m=audio 6 RTP/AVP 0"},
 		2:  {"m=video 4 RTP/AVP 31", "m=audio 4 UDP/TLS/RTP/SAVPF 0", "m=AUDIO 4 rtp/avp 0"},
 		-1: {"m=image 4 udptl t38", "m=audio 4 RTP/SAVP 0"},

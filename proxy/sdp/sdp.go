@@ -222,10 +222,11 @@ func (m *Media) Address() netip.AddrPort {
 	return netip.AddrPortFrom(a, m.Port)
 }
 
-// RTCP is where the owner listens for RTCP: a=rtcp (RFC 3605), or the next port.
+// RTCP is where the owner listens for RTCP: a=rtcp (RFC 3605), or the next port;
+// invalid where the section isn't RTP.
 func (m *Media) RTCP() netip.AddrPort {
 	rtp := m.Address()
-	if !rtp.IsValid() || rtp.Port() == 65535 {
+	if !rtp.IsValid() || rtp.Port() == 65535 || !strings.Contains(m.Proto, "RTP/") {
 		return netip.AddrPort{}
 	}
 	if v, ok := find(m.lines, "a=rtcp"); ok {

@@ -44,6 +44,9 @@ func TestEachSectionHasAnAddressOfItsOwn(t *testing.T) {
 			t.Errorf("section %d is at %v", i, s.Media[i].Address())
 		}
 	}
+	if fax := s.Media[1].RTCP(); fax.IsValid() {
+		t.Errorf("a fax's RTCP goes to %v", fax)
+	}
 	if got := s.Media[2].RTCP(); got != netip.MustParseAddrPort("10.0.0.1:9") {
 		t.Errorf("its RTCP goes to %v", got)
 	}

@@ -42,15 +42,19 @@ func (m *Machine) promptEnd(ev Event) []Act {
 	return []Act{{Do: Wait, Party: ev.Party, For: m.policy.Timeout}}
 }
 
+// promptFailed: who can't be told can't say yes, nor who has heard it all and has
+// no audio any more to answer by.
 func (m *Machine) promptFailed(ev Event) []Act {
-	if m.asks[ev.Party].state != prompting {
+	if a := m.asks[ev.Party].state; a != prompting && a != waiting {
 		return nil
 	}
 	reason := ev.Reason
 	if reason == "" {
 		reason = "the prompt was not heard to its end"
 	}
-	m.asks[ev.Party].heard = ev.Heard
+	if m.asks[ev.Party].state == prompting {
+		m.asks[ev.Party].heard = ev.Heard
+	}
 	return m.refuse(Failed, ev, reason)
 }
 

@@ -32,7 +32,7 @@ type EventKind uint8
 const (
 	Start          EventKind = iota // the parties are connected to us
 	PromptEnd                       // a party's prompt played to its end
-	PromptFailed                    // a party could not be told: no audio, on hold, codec
+	PromptFailed                    // a party could not be told, or can't answer: no audio, on hold, codec
 	KeyPressed                      // a party pressed a key
 	Silence                         // the time to answer ran out
 	Committed                       // the ledger made a record durable (made by Session.Commit alone)

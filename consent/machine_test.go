@@ -105,7 +105,7 @@ func TestEveryStateTimesEveryEvent(t *testing.T) {
 		"opened", "unopened", "broken", "remote withdraw", "remote pause", "remote resume", "changed", "hangup", "local objects"}
 	want := map[State][]string{
 		Idle: {"asking: play(remote) notice(local)", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", ".", "ended:", "."},
-		Asking: {"-", ".", ".", "committing: stop_all bridge commit(granted)", "asking: play(remote)", ".", ".", "-", "-", ".",
+		Asking: {"-", ".", "unrecorded: stop_all append(failed) bridge", "committing: stop_all bridge commit(granted)", "asking: play(remote)", ".", ".", "-", "-", ".",
 			"unrecorded: stop_all append(declined) bridge", "-", "-", "unrecorded: stop_all append(failed) bridge",
 			"ended: stop_all append(hung_up)", "unrecorded: stop_all append(declined) bridge"},
 		Committing: {"-", ".", ".", ".", ".", "opening: create", "unrecorded: append(failed)", "-", "-", ".",

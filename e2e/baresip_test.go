@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,7 +61,7 @@ ctrl_tcp_listen %[6]s
 
 // startBaresip makes a phone at an address that speaks a tone and reaches the
 // world by way of the gate.
-func startBaresip(t *testing.T, user, at, gate string, hz float64, more string) *baresip {
+func startBaresip(t *testing.T, user, at, gate string, hz float64, more string, config ...string) *baresip {
 	t.Helper()
 	path := needs(t, "baresip")
 	modules, err := filepath.Glob("/usr/lib/baresip/modules")
@@ -72,7 +73,7 @@ func startBaresip(t *testing.T, user, at, gate string, hz float64, more string) 
 	control := freePort(t)
 	b.rtp = freePorts(t, baresipPorts)
 	for name, text := range map[string]string{
-		"config":   fmt.Sprintf(baresipConfig, at, b.dir, b.rtp, b.rtp+baresipPorts-2, modules[0], control),
+		"config":   fmt.Sprintf(baresipConfig, at, b.dir, b.rtp, b.rtp+baresipPorts-2, modules[0], control) + strings.Join(config, ""),
 		"accounts": fmt.Sprintf("<sip:%s@%s>;regint=0;audio_codecs=PCMU/8000/1;outbound=\"sip:%s\"%s\n", user, at, gate, more),
 		"contacts": "",
 	} {
@@ -195,18 +196,18 @@ func lately(p softphone) []int16 {
 }
 
 // between puts a gate between two baresips; the caller's side is the carrier's
-// if inbound.
-func between(t *testing.T, inbound bool) (g *gate, caller, called *baresip) {
+// if inbound. config is added to both phones'.
+func between(t *testing.T, inbound bool, config ...string) (g *gate, caller, called *baresip) {
 	t.Helper()
 	needs(t, "baresip")
 	carrier, pbx := freePort(t), freePort(t)
 	g = startGate(t, setup{carrierPeer: carrier, pbxPeer: pbx, policy: []string{"purpose: training", "timeout: 12s", "attempts: 1"}, promptFile: true})
 	if inbound {
-		return g, startBaresip(t, "+442079460123", carrier, g.Carrier, 880, ""),
-			startBaresip(t, "agent", pbx, g.PBX, 440, ";answermode=auto")
+		return g, startBaresip(t, "+442079460123", carrier, g.Carrier, 880, "", config...),
+			startBaresip(t, "agent", pbx, g.PBX, 440, ";answermode=auto", config...)
 	}
-	return g, startBaresip(t, "agent", pbx, g.PBX, 440, ""),
-		startBaresip(t, "+442079460123", carrier, g.Carrier, 880, ";answermode=auto")
+	return g, startBaresip(t, "agent", pbx, g.PBX, 440, "", config...),
+		startBaresip(t, "+442079460123", carrier, g.Carrier, 880, ";answermode=auto", config...)
 }
 
 // talk is a whole call between real phones, in which the remote party presses a
@@ -259,6 +260,62 @@ func TestBaresipInboundNo(t *testing.T) {
 func TestBaresipOutboundYes(t *testing.T) {
 	t.Parallel()
 	if ev := talk(t, false, "1"); ev.kinds() != "granted" || ev.count(store.TypeSealed) != 1 {
+		t.Errorf("%q, %d sealed", ev.kinds(), ev.count(store.TypeSealed))
+	}
+}
+
+// baresipVideo gives a phone a camera and a screen that aren't there.
+const baresipVideo = `module vp8.so
+module fakevideo.so
+video_source fakevideo,nowhere
+video_display fakevideo,nowhere
+video_size 176x144
+video_fps 10
+`
+
+var pictures = regexp.MustCompile(`vidisp: [^"]*? frames=(\d+)`)
+
+// pictures are those that the phone has decoded so far.
+func (b *baresip) pictures() int {
+	b.t.Helper()
+	b.mu.Lock()
+	asked := len(b.events)
+	b.mu.Unlock()
+	b.do("video_debug", "")
+	n := -1
+	b.until("it says how many pictures came", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, ev := range b.events[asked:] {
+			if m := pictures.FindStringSubmatch(ev); m != nil {
+				n, _ = strconv.Atoi(m[1]) // digits
+			}
+		}
+		return n >= 0
+	})
+	return n
+}
+
+// TestBaresipVideo: the picture passes both ways after the answer, not while it is
+// being asked for.
+func TestBaresipVideo(t *testing.T) {
+	t.Parallel()
+	g, caller, called := between(t, true, baresipVideo)
+	caller.dial("sip:agent@" + g.Carrier)
+	hears(caller, promptHz)
+	afterPrompt(g, caller)
+	if a, b := caller.pictures(), called.pictures(); a+b != 0 {
+		t.Errorf("before the answer the caller saw %d pictures, the called %d", a, b)
+	}
+	caller.press("1")
+	hears(caller, 440)
+	for _, b := range []*baresip{caller, called} {
+		b.until("it sees the other", func() bool { return b.pictures() > 0 })
+	}
+	caller.hangUp()
+	g.until("the call is over", func() bool { return g.metric("calls_active") == 0 })
+	g.stop()
+	if ev := g.evidence(); ev.kinds() != "granted" || ev.count(store.TypeSealed) != 1 {
 		t.Errorf("%q, %d sealed", ev.kinds(), ev.count(store.TypeSealed))
 	}
 }

@@ -101,6 +101,7 @@ type setup struct {
 	grace                string
 	widePorts            bool   // thousands of media ports instead of 400
 	ports                int    // so many media ports; 0: 400
+	codecs               string // "": playable
 	extra                string // more top-level configuration
 }
 
@@ -159,6 +160,9 @@ func (g *gate) yaml(s setup) string {
 	case s.ports > 0: // beside everybody else's: the test knows them
 		base, last = fewPortsBase, fewPortsBase+s.ports-1
 	}
+	if s.codecs == "" {
+		s.codecs = "playable"
+	}
 	if s.grace == "" {
 		s.grace = "2s"
 	}
@@ -186,13 +190,13 @@ trunks:
     options_ping: 0s
     carrier: {listen: ["udp://%s"], peers: ["sip:%s"]}
     pbx: {listen: ["udp://%s"], peers: ["sip:%s"]}
-media: {ports: %d-%d}
+media: {ports: %d-%d, codecs: %s}
 purposes:
   training: {text: {en: "staff training"}, retention: 90d}
 shutdown_grace: %s
 ops: {listen: "%s"}
 %spolicies:
-%s`, s.dataDir, filepath.Join(g.dir, "root.key"), g.Carrier, s.carrierPeer, g.PBX, s.pbxPeer, base, last, s.grace, g.ops, s.extra, policies)
+%s`, s.dataDir, filepath.Join(g.dir, "root.key"), g.Carrier, s.carrierPeer, g.PBX, s.pbxPeer, base, last, s.codecs, s.grace, g.ops, s.extra, policies)
 }
 
 // until polls for what another process brings about.

@@ -127,13 +127,13 @@ type Sides struct {
 // not block nor call the relay, and isn't called after Close has returned. The
 // error is ErrNoPorts when the pool has none.
 func (e *Engine) NewRelay(call string, s Sides, onEvent func(Event)) (*Relay, error) {
-	r := &Relay{engine: e, log: e.cfg.Log.With("call", call), onEvent: onEvent}
+	r := &Relay{engine: e, log: e.cfg.Log.With("call", call), onEvent: onEvent,
+		opaques: map[int]*Opaque{}, thread: e.sockets.Thread()}
 	r.legs[consent.Remote] = r.leg(consent.Remote, s.Remote, s.Trunk, "carrier")
 	r.legs[consent.Local] = r.leg(consent.Local, s.Local, s.Trunk, "pbx")
-	thread := e.sockets.Thread()
 	for _, l := range r.legs {
 		var err error
-		if l.pair, err = e.cfg.Pool.bind(thread, l.ip, takers{l.takeRTP, l.takeRTCP}); err != nil {
+		if l.pair, err = e.cfg.Pool.bind(r.thread, l.ip, takers{l.takeRTP, l.takeRTCP}); err != nil {
 			err = fmt.Errorf("taking media ports on %s: %w", l.ip, err)
 			if l.party == consent.Local {
 				err = errors.Join(err, r.legs[consent.Remote].giveUp())

@@ -59,10 +59,7 @@ func (l *Leg) close() {
 
 // free gives the ports back, once nobody uses the leg any more.
 func (l *Leg) free() {
-	if p := l.place.Load(); p != nil {
-		l.pair.former = [2]netip.AddrPort{p.rtp.target(), p.rtcp.target()}
-	}
-	l.relay.engine.cfg.Pool.put(l.pair.port)
+	l.relay.engine.cfg.Pool.put(l.pair.left(l.place.Load()))
 }
 
 // giveUp gives ports back that nobody has been told of.
@@ -126,6 +123,7 @@ func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 		l.relay.drop(gated)
 		return
 	}
+	p.renumber(data, h.pt)
 	l.relay.legs[l.party.Other()].forward(data, h, at)
 }
 

@@ -16,6 +16,9 @@ type Peer struct {
 	Events    []uint8       // payload types of its telephone-events at 8 kHz; at other rates, by Codecs
 	Mute      bool          // it won't send now: it is on hold, or holds the other
 	Ptime     time.Duration // of prompts to it; what isn't 5 to 100 ms is taken for 20 ms
+	// Renumber are payload types that it sends by a number that the other party
+	// doesn't know them by, with the number to pass them on by. Nil: none.
+	Renumber map[uint8]uint8
 }
 
 // eventEncoding is the name of RFC 4733's payload in SDP, in upper case.
@@ -25,8 +28,9 @@ const eventEncoding = "TELEPHONE-EVENT"
 type place struct {
 	Peer
 	rtp, rtcp latch
-	events    [128]int   // clock rate by payload type; 0: not telephone-events
-	known     [128]Codec // by payload type; zero: unknown
+	events    [128]int    // clock rate by payload type; 0: not telephone-events
+	known     [128]Codec  // by payload type; zero: unknown
+	numbers   *[128]uint8 // to pass payload types on by; nil: as they are
 }
 
 // newPlace puts a description into force after old, which may be nil.
@@ -48,6 +52,15 @@ func newPlace(p Peer, old *place, former [2]netip.AddrPort, until time.Time) *pl
 	for _, c := range p.Codecs {
 		n.known[c.PayloadType&0x7f] = c
 	}
+	if len(p.Renumber) > 0 {
+		n.numbers = new([128]uint8)
+		for pt := range n.numbers {
+			n.numbers[pt] = uint8(pt)
+		}
+		for from, to := range p.Renumber {
+			n.numbers[from&0x7f] = to & 0x7f
+		}
+	}
 	for _, pt := range p.Events {
 		n.events[pt&0x7f] = sampleRate
 	}
@@ -57,6 +70,14 @@ func newPlace(p Peer, old *place, former [2]netip.AddrPort, until time.Time) *pl
 		}
 	}
 	return n
+}
+
+// renumber gives a packet from this peer the payload type that the other party
+// knows it by. Its marker stays.
+func (p *place) renumber(packet []byte, pt uint8) {
+	if p.numbers != nil {
+		packet[1] = packet[1]&0x80 | p.numbers[pt]
+	}
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

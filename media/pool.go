@@ -146,5 +146,14 @@ func listenPair(on *sockets.Thread, ip netip.Addr, x port, to takers) (pair, err
 	return pair{x, rtp, rtcp}, nil
 }
 
+// left is the port as its call leaves it: it knows where that call's packets came
+// from. place may be nil.
+func (x pair) left(p *place) port {
+	if p != nil {
+		x.former = [2]netip.AddrPort{p.rtp.target(), p.rtcp.target()}
+	}
+	return x.port
+}
+
 // close closes both sockets.
 func (x pair) close() error { return errors.Join(x.rtp.Close(), x.rtcp.Close()) }

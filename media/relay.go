@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"consentgate/consent"
+	"consentgate/media/sockets"
 )
 
 // EventKind is what a relay reports.
@@ -32,7 +33,9 @@ type Relay struct {
 	engine  *Engine
 	log     *slog.Logger
 	onEvent func(Event)
-	legs    [2]*Leg // by consent.Party
+	legs    [2]*Leg         // by consent.Party
+	opaques map[int]*Opaque // by the section's index
+	thread  *sockets.Thread // reads all their sockets
 
 	bridged atomic.Bool         // the parties hear each other
 	tap     atomic.Pointer[Tap] // the latest
@@ -64,6 +67,8 @@ var (
 	ErrNoGrant = errors.New("there is no valid consent to record")
 	// ErrNotOpen is Open's answer when the call is over or being recorded already.
 	ErrNotOpen = errors.New("the call is over, or is being recorded already")
+	// ErrClosed is TakeOpaque's answer when the call is over.
+	ErrClosed = errors.New("the call is over")
 )
 
 // Open lets packets reach a recorder from now on: those of both parties, as
@@ -101,13 +106,27 @@ func (r *Relay) Close() {
 	for _, l := range r.legs {
 		l.close()
 	}
+	for _, o := range r.opaques {
+		if err := o.close(); err != nil {
+			r.log.Warn("closing media sockets", "error", err)
+		}
+	}
 	for _, l := range r.legs {
 		l.players.Wait()
 		l.free()
 	}
+	for _, o := range r.opaques {
+		o.free()
+	}
 	r.engine.forget(r)
 	r.assess()
 	r.emitting.Wait()
+}
+
+func (r *Relay) over() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
 }
 
 // emit reports an event, unless Close has been called.

@@ -72,6 +72,9 @@ func (c *call) answerAlone(ev event, s *sdp.Session) (*sip.Response, bool) {
 
 // fits reports whether an offer still has the codec that was agreed on.
 func (r *ringFirst) fits(s *sdp.Session) bool {
+	if s.Audio() == nil {
+		return false
+	}
 	for _, k := range s.Audio().Codecs() {
 		if k == r.codec {
 			return true

@@ -75,8 +75,9 @@ type leg struct {
 	told     told     // the description that it last got and is in force
 	offered  told     // one that it hasn't answered
 
-	offer *sdp.Session // made by it and not yet answered
-	sdp   *sdp.Session // in force
+	offer  *sdp.Session // made by it and not yet answered
+	sdp    *sdp.Session // in force
+	direct bool         // its latest offer passed as it is, so its answer must
 }
 
 // other is the far end's leg.

@@ -331,8 +331,10 @@ func (c *call) openTap() {
 	c.media.tap = tap
 	grant := c.law.scribe.granted().Hash()
 	c.latest.Store(&grant)
-	if c.held() {
-		tap.Pause("hold")
+	for cause, now := range c.gaps() {
+		if now {
+			tap.Pause(cause)
+		}
 	}
 	c.log.Info("recording")
 	c.heed(c.a)

@@ -2,8 +2,8 @@ package proxy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -84,21 +84,15 @@ func (c *call) loseMedia() {
 	c.endBoth("SIP;cause=408;text=\"Media timeout\"")
 }
 
-// hasSDP reports whether a message's body is a session description.
-func hasSDP(m message) bool {
-	t, _, _ := strings.Cut(header(m, "content-type"), ";")
-	return len(m.Body()) > 0 && strings.EqualFold(strings.TrimSpace(t), "application/sdp")
-}
-
 // describe parses the SDP of a message of l's peer, nil where we must leave it
 // alone.
 func (c *call) describe(l *leg, m message) *sdp.Session {
 	if c.media.relay == nil || !hasSDP(m) {
 		return nil
 	}
-	s, err := sdp.Parse(m.Body())
-	if err != nil || s.Audio() == nil {
-		// What we can't read we can't anchor: the parties' own addresses pass.
+	s, err := sdp.Parse(sdpOf(m))
+	if err != nil || !s.Carried() {
+		// What we can't read or carry we can't anchor: the parties' own addresses pass.
 		c.log.Warn("a session description passes as it is", "side", l.side.name(), "error", err)
 		return nil
 	}
@@ -110,39 +104,52 @@ func (c *call) describe(l *leg, m message) *sdp.Session {
 func (c *call) offerFrom(l *leg, m message) []byte {
 	s := c.describe(l, m)
 	if s == nil {
+		if hasSDP(m) {
+			l.offer, l.direct = nil, true
+		}
 		return m.Body()
 	}
-	l.offer = s
-	change := sdp.Change{RTP: c.address(l.other())}
+	l.offer, l.direct = s, false
+	to := l.other()
+	change := sdp.Change{Own: c.address(to).Addr(), At: c.anchorsFor(to, s, true)}
 	if c.gate.cfg.Playable && c.policy != nil && c.policy.Action == consent.Ask {
 		change.Keep = keepPlayable
 	}
-	to := l.other()
 	to.offered = c.tell(to, s.Rewrite(change))
-	return to.offered.body
+	return withSDP(m, to.offered.body)
 }
 
 // answerFrom notes an answer to the other leg's offer and returns the body for
-// the other side. A message without SDP passes.
+// the other side. A message without SDP passes, and so does the answer to an
+// offer that passed as it is.
 func (c *call) answerFrom(l *leg, m message) []byte {
 	s := c.takeAnswer(l, m)
 	if s == nil {
 		return m.Body()
 	}
 	far := l.other()
-	far.told = c.tell(far, s.Rewrite(sdp.Change{RTP: c.address(far)}))
-	return far.told.body
+	change := sdp.Change{Own: c.address(far).Addr(), At: c.anchorsFor(far, s, false)}
+	far.told = c.tell(far, s.Rewrite(change))
+	return withSDP(m, far.told.body)
 }
 
 // takeAnswer puts an answer and the offer that it is to into force; nil if there
 // is none that we can read.
 func (c *call) takeAnswer(l *leg, m message) *sdp.Session {
+	far := l.other()
+	if far.direct {
+		return nil
+	}
 	s := c.describe(l, m)
 	if s == nil {
 		return nil
 	}
-	if far := l.other(); far.offer != nil {
+	if far.offer != nil {
 		far.sdp = far.offer
+		c.endToEnd()
+	}
+	if far.sdp != nil {
+		s.Follow(far.sdp)
 	}
 	l.sdp = s
 	l.answered()
@@ -171,9 +178,12 @@ func (c *call) address(l *leg) netip.AddrPort {
 	return at
 }
 
+// telephoneEvent is RFC 4733's payload in a description.
+const telephoneEvent = "TELEPHONE-EVENT"
+
 // keepPlayable keeps what a prompt can be played in and what goes with it.
 func keepPlayable(c sdp.Codec) bool {
-	return playable(c) || c.Name == "TELEPHONE-EVENT" && c.ClockRate == 8000 || c.Name == "CN"
+	return playable(c) || c.Name == telephoneEvent && c.ClockRate == 8000 || c.Name == "CN"
 }
 
 func playable(c sdp.Codec) bool { return (c.Name == "PCMU" || c.Name == "PCMA") && c.ClockRate == 8000 }
@@ -185,28 +195,38 @@ func (c *call) applyMedia() {
 			c.media.relay.Leg(l.party).SetPeer(l.peer())
 		}
 	}
+	c.applyOpaque()
 	c.onHold()
 }
 
-// peer is the leg's far end as the relay needs it.
-func (l *leg) peer() media.Peer {
-	m := l.sdp.Audio()
-	p := media.Peer{RTP: m.Address(), RTCP: m.RTCP(), Ptime: m.Ptime(), Codec: l.promptCodec(), Mute: l.call.held()}
-	if far := l.other().sdp; far != nil {
-		for _, codec := range far.Audio().Codecs() {
-			p.Codecs = append(p.Codecs, media.Codec{Name: codec.Name, PayloadType: codec.PayloadType, ClockRate: codec.ClockRate})
-		}
+// audio is the leg's audio section in force, nil where there is none, or it's
+// refused.
+func (l *leg) audio() *sdp.Media {
+	if l.sdp == nil {
+		return nil
 	}
-	// A party sends with the payload types of the other's description; some send
-	// with those of their own.
-	for _, d := range []*sdp.Session{l.other().sdp, l.sdp} {
-		if d == nil {
-			continue
-		}
-		for _, codec := range d.Audio().Codecs() {
-			if codec.Name == "TELEPHONE-EVENT" && codec.ClockRate == 8000 {
-				p.Events = append(p.Events, codec.PayloadType)
-			}
+	if m := l.sdp.Audio(); m != nil && m.Port != 0 {
+		return m
+	}
+	return nil
+}
+
+// peer is the leg's far end as the relay needs it; nobody's, where it has no audio.
+func (l *leg) peer() media.Peer {
+	m := l.audio()
+	if m == nil {
+		return media.Peer{Mute: true}
+	}
+	p := media.Peer{RTP: m.Address(), RTCP: m.RTCP(), Ptime: m.Ptime(), Codec: l.promptCodec(),
+		Mute: l.call.held() || l.call.silent(), Renumber: l.renumbering()}
+	known := map[uint8]bool{}
+	for _, codec := range l.sends() {
+		known[codec.PayloadType] = true
+		p.Codecs = append(p.Codecs, mediaCodec(codec)) // telephone-events, too
+	}
+	for _, codec := range m.Codecs() { // some send keys by the number of their own description
+		if codec.Name == telephoneEvent && codec.ClockRate == 8000 && !known[codec.PayloadType] {
+			p.Events = append(p.Events, codec.PayloadType)
 		}
 	}
 	return p
@@ -215,64 +235,77 @@ func (l *leg) peer() media.Peer {
 // promptCodec is the codec for prompts to this leg's peer: the first that both
 // sides have and we can encode, by its number in the peer's own description.
 func (l *leg) promptCodec() media.Codec {
-	m := l.sdp.Audio()
-	if !m.Plain() {
+	m, far := l.audio(), l.other()
+	if m == nil {
 		return media.Codec{}
 	}
-	far := l.other().sdp
 	for _, codec := range m.Codecs() {
-		if playable(codec) && (far == nil || hasCodec(far, codec)) {
-			return media.Codec{Name: codec.Name, PayloadType: codec.PayloadType, ClockRate: codec.ClockRate}
+		if playable(codec) && (far.sdp == nil || hasCodec(far.audio(), codec)) {
+			return mediaCodec(codec)
 		}
 	}
 	return media.Codec{}
 }
 
-func hasCodec(s *sdp.Session, want sdp.Codec) bool {
-	for _, c := range s.Audio().Codecs() {
-		if c.Name == want.Name && c.ClockRate == want.ClockRate {
-			return true
-		}
-	}
-	return false
+func mediaCodec(c sdp.Codec) media.Codec {
+	return media.Codec{Name: c.Name, PayloadType: c.PayloadType, ClockRate: c.ClockRate}
+}
+
+func hasCodec(m *sdp.Media, want sdp.Codec) bool {
+	return m != nil && slices.ContainsFunc(m.Codecs(), func(c sdp.Codec) bool {
+		return c.Name == want.Name && c.ClockRate == want.ClockRate
+	})
 }
 
 // hears reports whether the leg's peer can be played a prompt now.
 func (l *leg) hears() bool {
-	if l.sdp == nil {
-		return false
-	}
-	m := l.sdp.Audio()
-	return m.Address().IsValid() && m.Direction().Receives() && l.promptCodec() != media.Codec{}
+	m := l.audio()
+	return m != nil && m.Address().IsValid() && m.Direction().Receives() && l.promptCodec() != media.Codec{}
 }
 
 // held reports whether a side has put the other on hold.
 func (c *call) held() bool {
 	for _, l := range []*leg{c.a, c.b} {
-		if l.sdp != nil && l.sdp.Audio().Direction() != sdp.SendRecv {
+		if m := l.audio(); m != nil && m.Direction() != sdp.SendRecv {
 			return true
 		}
 	}
 	return false
 }
 
-// onHold follows hold and resume: what plays on hold is nobody's consented
-// speech, and who is on hold in mid-prompt hasn't heard it.
+// silent reports whether the descriptions in force have no audio: a fax, or
+// nothing but video.
+func (c *call) silent() bool {
+	return c.a.sdp != nil && c.b.sdp != nil && (c.a.audio() == nil || c.b.audio() == nil)
+}
+
+// gaps are why nothing is recorded now, by cause.
+func (c *call) gaps() map[string]bool {
+	return map[string]bool{"hold": c.held(), "no-audio": c.silent()}
+}
+
+// onHold follows hold and resume, and audio that goes and comes: what plays on
+// hold is nobody's consented speech, and who is on hold in mid-prompt hasn't
+// heard it. Who has no audio can't say yes.
 func (c *call) onHold() {
 	if c.media.tap != nil {
-		if c.held() {
-			c.media.tap.Pause("hold")
-		} else {
-			c.media.tap.Resume("hold")
+		for cause, now := range c.gaps() {
+			if now {
+				c.media.tap.Pause(cause)
+			} else {
+				c.media.tap.Resume(cause)
+			}
 		}
 	}
 	if c.law.session == nil || c.law.session.State() != consent.Asking {
 		return
 	}
 	for _, l := range []*leg{c.a, c.b} {
-		if c.law.playing[l.party] && !l.hears() {
-			c.consent(consent.Event{Kind: consent.PromptFailed, Party: l.party, At: time.Now(),
-				Reason: "the party was put on hold during the prompt"})
+		switch {
+		case c.silent():
+			c.consent(consent.Event{Kind: consent.PromptFailed, Party: l.party, Reason: "the call has no audio any more"})
+		case c.law.playing[l.party] && !l.hears():
+			c.consent(consent.Event{Kind: consent.PromptFailed, Party: l.party, Reason: "the party was put on hold during the prompt"})
 		}
 	}
 }

@@ -151,7 +151,7 @@ func (c *call) settleParties(from *leg, another bool, res *sip.Response) {
 func (c *call) onOfferInRequest(ev event, another bool) {
 	ev.leg.learn(ev.tx.req)
 	from := ev.leg
-	if from.other().offer != nil && ev.tx.req.Method == sip.PRACK {
+	if far := from.other(); (far.offer != nil || far.direct) && ev.tx.req.Method == sip.PRACK {
 		c.forward(from, ev.tx, c.answerFrom(from, ev.tx.req), func(res *sip.Response) { c.passBack(from, ev.tx, res, nil) })
 		return
 	}

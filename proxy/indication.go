@@ -29,7 +29,7 @@ func (c *call) indicate() {
 		}
 	}
 	for _, l := range []*leg{c.a, c.b} {
-		if l.told.body != nil && !l.deaf && (l.refresh || l.aware && l.told.says() != c.recording()) {
+		if l.told.body != nil && !l.deaf && (l.refresh || l.aware && !c.silent() && l.told.says() != c.recording()) {
 			c.sendIndication(l)
 			return
 		}
@@ -106,6 +106,9 @@ func (c *call) indicated(own *indication, res *sip.Response) {
 func (c *call) agreed(own *indication, res *sip.Response) {
 	l := own.to
 	if s := c.describe(l, res); s != nil {
+		if far := l.other().sdp; far != nil {
+			s.Follow(far)
+		}
 		l.sdp = s
 		c.applyMedia()
 	}

@@ -23,6 +23,8 @@ type metrics struct {
 	evidenceLost prometheus.Counter
 	faults       prometheus.Counter
 	mutated      prometheus.Counter
+	// sectionsRefused are m-sections, not calls.
+	sectionsRefused prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -57,6 +59,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Help: "Calls that a fault of the gate ended. Anything but 0 is a bug."})
 	m.mutated = f.NewCounter(prometheus.CounterOpts{Name: name("sip_unexpected_mutations_total"),
 		Help: "Parts of messages that were changed on their way and shouldn't have been. Anything but 0 is a bug."})
+	m.sectionsRefused = f.NewCounter(prometheus.CounterOpts{Name: name("media_sections_refused_total"),
+		Help: "Sections of video, fax and the like that were refused for want of ports, or as one too many."})
 	for _, reason := range []string{"not_a_peer", "oversize", "malformed", "version", "max_forwards", "draining", "socket_error",
 		"framing", "slow", "fault", "no_transaction", "tls_handshake", "connections", "too_many_calls", "call_rate", "subscriptions"} {
 		m.rejected.WithLabelValues(reason) // there from the start, at 0

@@ -8,6 +8,9 @@ import (
 // notePreference keeps what a leg's peer wants of recording (RFC 7866 section
 // 9.2.2), and heeds it when what is being handled now has been.
 func (c *call) notePreference(l *leg, m *sdp.Media) {
+	if m == nil {
+		return // a fax says nothing of it
+	}
 	if now := m.RecordPref(); now != l.prefers {
 		l.prefers = now
 		c.mail.post(event{kind: evReply, run: func() { c.heed(l) }})

@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -25,6 +27,7 @@ type ringFirst struct {
 	codec   sdp.Codec
 	id      uint64 // of our o= line
 	version uint64
+	ours    bool          // the caller knows our answer, not the called party's
 	begun   bool          // the called party is being rung
 	heard   bool          // it rings
 	grant   consent.Grant // recording waits for the answer
@@ -45,12 +48,12 @@ func (c *call) ringsFirst(req *sip.Request) bool {
 		}
 	}
 	s := c.describe(c.a, req)
-	if s == nil || !s.Audio().Plain() || !s.Audio().Address().IsValid() {
+	if s == nil || s.Audio() == nil || !s.Audio().Address().IsValid() {
 		return false
 	}
 	for _, codec := range s.Audio().Codecs() {
 		if playable(codec) {
-			c.ring = &ringFirst{tag: randomToken(), codec: codec, id: randomID()}
+			c.ring = &ringFirst{tag: randomToken(), codec: codec, id: randomID(), ours: true}
 			c.a.sdp = s
 			return true
 		}
@@ -107,8 +110,8 @@ func (c *call) ringOut() {
 	c.state = calling
 	c.untried = c.b.side.routes(c.callID)
 	tx := c.inv.tx
-	c.b.offered = c.tell(c.b, c.a.sdp.Rewrite(sdp.Change{RTP: c.address(c.b), Keep: c.ring.keeps}))
-	offer := c.b.offered.body
+	c.b.offered = c.tell(c.b, c.ringOffer())
+	offer := withSDP(tx.req, c.b.offered.body)
 	c.inv.build = func(w way) *sip.Request {
 		out := relayRequest(tx.req, tx.req.Recipient, hop{via: w.via(), contact: w.by.contact,
 			routes: c.a.socket.routesOn(tx.req), maxHops: maxHops(tx.req), body: offer})
@@ -119,6 +122,13 @@ func (c *call) ringOut() {
 	if !c.attempt() {
 		c.hangUpAlone("SIP;cause=503;text=\"Service Unavailable\"")
 	}
+}
+
+// ringOffer has what the caller was answered with: its audio and nothing else.
+func (c *call) ringOffer() []byte {
+	change := sdp.Change{Own: c.address(c.b).Addr(), At: make([]netip.AddrPort, len(c.a.sdp.Media)), Keep: c.ring.keeps}
+	change.At[slices.Index(c.a.sdp.Media, c.a.sdp.Audio())] = c.address(c.b)
+	return c.a.sdp.Rewrite(change)
 }
 
 // keeps narrows the offer to what the caller was answered with.

@@ -60,7 +60,7 @@ var sdpMayDiffer = []struct {
 	with   liberty
 }{
 	{"c=", 0}, {"m=", 0}, {"a=rtcp", 0}, {"a=ice-", 0}, {"a=candidate:", 0}, {"a=remote-candidates:", 0},
-	{"a=end-of-candidates", 0}, {"a=rtpmap:", 0}, {"a=fmtp:", 0}, {"a=record:", toldOfRecording}, {"o=", ownDialog},
+	{"a=end-of-candidates", 0}, {"a=altc:", 0}, {"a=group:BUNDLE", 0}, {"a=bundle-only", 0}, {"a=rtpmap:", 0}, {"a=fmtp:", 0}, {"a=record:", toldOfRecording}, {"o=", ownDialog},
 }
 
 // ancestor is what a message was made of. It travels with the message's headers
@@ -225,15 +225,23 @@ func (o *ancestor) withinDialog() bool {
 	return false
 }
 
-// sameBody compares descriptions by their lines.
+// sameBody compares descriptions by their lines; what stands round one in a
+// multipart body must be the same.
 func (o *ancestor) sameBody(is string) bool {
 	if o.free&ownBody != 0 {
 		return true
 	}
-	if !strings.HasPrefix(o.body, "v=0") { // no description
-		return strings.EqualFold(o.kind(), "application/reginfo+xml") // the registrants' own URIs
+	kind := o.contentType()
+	x, found := descriptionIn(kind, []byte(o.body), maxNesting)
+	y, still := descriptionIn(kind, []byte(is), maxNesting)
+	if !found || !still {
+		kind, _, _ = strings.Cut(kind, ";")
+		return strings.EqualFold(strings.TrimSpace(kind), "application/reginfo+xml") // the registrants' own URIs
 	}
-	for a, b := o.body, is; ; {
+	if string(withLength([]byte(o.body[:x.start]), y.end-y.start)) != is[:y.start] || o.body[x.end:] != is[y.end:] {
+		return false
+	}
+	for a, b := o.body[x.start:x.end], is[y.start:y.end]; ; {
 		var x, y string
 		var isX, isY bool
 		x, a, isX = o.nextLine(a)
@@ -284,13 +292,12 @@ func butVersion(line string) string {
 	return strings.Join(f, " ")
 }
 
-// kind is the body's type.
-func (o *ancestor) kind() string {
+// contentType is the body's, with its parameters.
+func (o *ancestor) contentType() string {
 	for rest := after(o.head, startLine(o.head)); rest != ""; {
 		raw, more, _ := cutField(rest)
 		if nameOf(raw) == "content-type" {
-			kind, _, _ := strings.Cut(valueOf(raw), ";")
-			return strings.TrimSpace(kind)
+			return valueOf(raw)
 		}
 		rest = more
 	}

@@ -156,3 +156,20 @@ func BenchmarkTripwire(b *testing.B) {
 		b.Error("it fired")
 	}
 }
+
+// TestTheTripwireLooksIntoMultipartBodies: the description in one may differ as
+// any, and its part's length with it; what stands round it may not.
+func TestTheTripwireLooksIntoMultipartBodies(t *testing.T) {
+	const sdp = "v=0\r\nc=IN IP4 203.0.113.5\r\nm=audio 4000 RTP/AVP 0\r\na=ptime:20\r\n"
+	body := filled("--b\nContent-Length: 63\nContent-Type: application/sdp\n\nSDP\n--b\nContent-Type: application/ISUP\n\nv=0\n--b--\n", sdp)
+	o := &ancestor{head: "INVITE sip:a@b SIP/2.0\r\nContent-Type: multipart/mixed;boundary=b\r\n", body: body}
+	good := strings.NewReplacer("4000", "20000", "203.0.113.5", "192.0.2.1", "Length: 63", "Length: 62").Replace(body)
+	if !o.sameBody(good) {
+		t.Errorf("a description of ours differs too much:\n%s", good)
+	}
+	for _, c := range [][2]string{{"ptime:20", "ptime:30"}, {"ISUP", "isup"}, {"Length: 62", "Length: 63"}, {"\r\nv=0\r\n--b--", "\r\nv=1\r\n--b--"}, {"--b--\r\n", "--b--"}} {
+		if bad := strings.Replace(good, c[0], c[1], 1); bad == good || o.sameBody(bad) {
+			t.Errorf("%q for %q isn't noticed", c[1], c[0])
+		}
+	}
+}

@@ -40,6 +40,9 @@ var mutations = []mutation{
 	{"2: an objection isn't heard", "consent/machine.go",
 		"		Objected:       (*Machine).takenBack,", "		Objected:       nothing,",
 		"./consent", "TestInvariant2_OnlyAnExplicitYes"},
+	{"2: who has no audio any more is waited for", "proxy/callmedia.go",
+		"		case c.silent():\n", "		case false:\n",
+		"./e2e", "TestScenarios/t38-in-answer-time"},
 	// 3. WithdrawalIsABarrier
 	{"3: a paused tap goes on", "media/tap.go",
 		"len(t.paused) > 0 || ", "",
@@ -90,6 +93,12 @@ var mutations = []mutation{
 	{"11: nothing is compared with what it was made of", "proxy/tripwire.go",
 		"len(differ) > 0", "false",
 		"./proxy", "TestTheTripwireCountsAndSendsAllTheSame"},
+	{"11: video is refused", "proxy/sections.go",
+		"		case m.Port == 0, !m.Carried():\n", "		case true:\n",
+		"./e2e", "TestScenarios/video"},
+	{"11: keys pass by a number that their receiver doesn't know", "media/leg.go",
+		"	p.renumber(data, h.pt)\n", "",
+		"./media", "TestPayloadTypesPassByTheNumberThatTheOtherPartyKnows"},
 	// 12. OneCallNeverHearsAnother
 	{"12: ports have no quarantine", "media/pool.go",
 		"!p.free[0].released.IsZero() && p.now().Sub(p.free[0].released) < p.quarantine", "false",
@@ -97,4 +106,10 @@ var mutations = []mutation{
 	{"12: a stranger is taken for the peer", "media/peer.go",
 		"from != l.said && (l.settled.Load() ||", "from != l.said && false && (l.settled.Load() ||",
 		"./media", "TestInvariant12_OneCallNeverHearsAnother"},
+	{"12: a stranger's picture passes", "media/opaque.go",
+		"if !e.admits(c, from, at) {", "if false {",
+		"./media", "TestAStrangersOpaqueDatagramsAreDropped|TestALatePacketToAReusedPortReachesNobody"},
+	{"12: the picture passes while the parties are apart", "media/opaque.go",
+		"if !r.bridged.Load() {", "if false {",
+		"./media", "TestNothingOpaquePassesBeforeBridge"},
 }

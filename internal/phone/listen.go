@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/zaf/g711"
@@ -162,6 +163,16 @@ func Keys(ps []Packet) string {
 		}
 	}
 	return string(out)
+}
+
+// KeyTypes are the payload types that keys came by.
+func KeyTypes(ps []Packet) (out []uint8) {
+	for _, p := range ps {
+		if p.isKey() && !slices.Contains(out, p.PayloadType) {
+			out = append(out, p.PayloadType)
+		}
+	}
+	return out
 }
 
 // Hears reports whether 100 ms of a tone of that frequency came at any time.

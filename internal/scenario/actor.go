@@ -23,6 +23,7 @@ type actor struct {
 	conn  *net.UDPConn
 	gate  netip.AddrPort
 	media *phone.Media
+	data  *dataSocket
 	note  func(string)
 	heard func(*actor, *message) error // looks at each new message that comes
 	sent  []sending
@@ -39,6 +40,7 @@ type actor struct {
 	final                 *message            // the latest final response to one sent
 	last                  map[string]*message // the latest request received, by method
 	offered               string              // direction of the latest description received
+	described             [2]string           // the latest two descriptions received
 }
 
 type datagram struct {
@@ -60,7 +62,12 @@ func newActor(name, ip string, note func(string), heard func(*actor, *message) e
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	a := &actor{name: name, conn: conn, media: media, note: note, heard: heard, inbox: make(chan datagram, 256),
+	data, err := newDataSocket(ip)
+	if err != nil {
+		media.Close()
+		return nil, errors.Join(err, conn.Close())
+	}
+	a := &actor{name: name, conn: conn, media: media, data: data, note: note, heard: heard, inbox: make(chan datagram, 256),
 		seen: map[string]bool{}, repeats: map[string]int{}, last: map[string]*message{}}
 	a.done.Go(a.read)
 	return a, nil
@@ -73,6 +80,7 @@ func (a *actor) contact() string { return "sip:" + a.name + "@" + a.addr().Strin
 func (a *actor) close() {
 	_ = a.conn.Close() // a socket: what is lost is a scenario's end
 	a.media.Close()
+	a.data.close()
 	a.done.Wait()
 }
 
@@ -151,13 +159,19 @@ func (a *actor) learn(m *message) {
 	if m.body == "" {
 		return
 	}
-	a.media.Apply([]byte(m.body))
+	a.described = [2]string{a.described[1], m.body}
+	a.apply(m.body)
 	a.offered = "sendrecv"
 	for _, d := range []string{"sendonly", "recvonly", "inactive"} {
 		if strings.Contains(m.body, "a="+d) {
 			a.offered = d
 		}
 	}
+}
+
+func (a *actor) apply(description string) {
+	a.media.Apply([]byte(description))
+	a.data.apply(description)
 }
 
 func (a *actor) send(m *message) error {
@@ -269,6 +283,9 @@ func (a *actor) respond(status int, reason, method string, o options) error {
 	}
 	if err := o.apply(a, m); err != nil {
 		return err
+	}
+	if status >= 300 && method == "INVITE" { // media stay as they were
+		a.apply(a.described[0])
 	}
 	return a.send(m)
 }

@@ -13,6 +13,7 @@ type Settings struct {
 	Config []string                  // more top-level lines of the configuration
 	Prompt time.Duration             // length of the prompt, a tone of PromptHz
 	Ports  int                       // for media; 0: plenty
+	Codecs string                    // "playable" or "any"; "": the default
 	Disk   bool                      // the data directory is on a small disk of its own
 }
 

@@ -50,7 +50,7 @@ func (o options) apply(a *actor, m *message) error {
 			return err
 		}
 		m.body = body
-		m.add("Content-Type", "application/sdp")
+		m.add("Content-Type", typeOf(body))
 	}
 	for _, b := range o.bars {
 		if body, ok := strings.CutPrefix(b, "body "); ok {
@@ -83,7 +83,6 @@ var variants = map[string][]string{
 	"unrecorded": {"a=sendrecv", "a=recordpref:off\r\na=sendrecv"},
 	"recordable": {"a=sendrecv", "a=recordpref:on\r\na=sendrecv"},
 	"wantspause": {"a=sendrecv", "a=recordpref:pause\r\na=sendrecv"},
-	"video":      {"a=sendrecv\r\n", "a=sendrecv\r\nm=video 9078 RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n"},
 }
 
 // describe makes a session description. "answer" is the direction that answers
@@ -101,6 +100,9 @@ func (a *actor) describe(kind string) (string, error) {
 		port := strconv.Itoa(int(a.media.Addr().Port()))
 		return strings.Replace(string(a.media.Describe("inactive")), "m=audio "+port, "m=audio 0", 1), nil
 	default:
+		if body := a.sections(kind); body != "" {
+			return body, nil
+		}
 		change, ok := variants[kind]
 		if !ok {
 			return "", fmt.Errorf("there is no description %q", kind)

@@ -34,6 +34,7 @@ func (f *Failure) Unwrap() error { return f.Err }
 type player struct {
 	settings Settings
 	direct   bool            // media may go round the gate
+	refuses  bool            // the gate may refuse a section of media
 	answers  bool            // the gate answers the caller itself
 	tells    map[string]bool // whom it tells of recording
 	ahead    map[string]int  // requests of its own to each, by which its numbers are ahead

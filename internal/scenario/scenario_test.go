@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ pbx says 440
 carrier hears 440
 pbx hears 880
 carrier presses 1* for 60ms
-pbx heard keys 1*
+pbx heard keys 1* as 101
 carrier heard no keys
 carrier never heard 880
 pbx heard no break
@@ -43,6 +44,20 @@ pbx< INFO | body a\nb | no body c
 pbx> 200 INFO
 carrier< 200 INFO
 metric three 3
+carrier> INVITE sdp=video
+pbx< INVITE
+pbx> 200 INVITE sdp=video
+carrier< 200 INVITE
+carrier> ACK
+pbx< ACK
+pbx gets data frame from carrier
+carrier never got data frame
+stranger sends data alien to pbx
+carrier gets data alien
+carrier> INVITE sdp=multipart
+pbx< INVITE | body ISUP
+pbx> 200 INVITE sdp=novideo
+carrier< 200 INVITE
 carrier> BYE
 pbx< BYE
 pbx> 200 BYE
@@ -51,6 +66,9 @@ pbx> again 200 BYE
 carrier got 200 BYE again
 carrier gets nothing more
 `
+
+// anAudioPort is one of five digits, whose room a scenario's test fills again.
+var anAudioPort = regexp.MustCompile(`m=audio \d{5} RTP/AVP (\d+)`)
 
 func play(t *testing.T, text string, ev scenario.Evidence, spoil func(to, text string) string) error {
 	t.Helper()
@@ -109,9 +127,18 @@ func TestEveryWrongIsFound(t *testing.T) {
 		{"a reason phrase is changed", "call.txt:7", replace("200 Fine", "200 OK")},
 		{"the Request-URI is changed", "it starts with", replace("sip:100@", "sip:101@")},
 		{"a description is changed", "its description has", replace("a=ptime:20", "a=ptime:30")},
+		{"a section is refused", "its section 0 is refused", func(_, text string) string { return anAudioPort.ReplaceAllString(text, "m=audio 0     RTP/AVP $1") }},
+		{"a section is left out", "has 1 sections instead of 2", replace("m=video", "a=video")},
+		{"a section is of another kind", "its section 1 is", replace("m=video", "m=image")},
+		{"a refused section is offered", "its section 1 was refused and isn't", replace("m=video 0", "m=video 9")},
+		{"a codec is added", "its section 1 has", replace("RTP/AVP 99\r\na=rtpmap:99 H264", "RTP/AVP 99 9\r\na=rtpmap:99 H2")},
+		{"a video codec is taken out", "its section 1 has", replace("RTP/AVP 99", "RTP/AVP 98")},
+		{"codecs change their order", "its section 0 has", replace("RTP/AVP 0 8", "RTP/AVP 8 0")},
+		{"a codec's line is changed", "its description has", replace("a=rtpmap:8 PCMA/8000", "a=rtpmap:8 PCMX/8000")},
+		{"another part is changed", "its description has", replace("itu-t92", "itu-t93")},
 		{"a body is cut", "isn't sound", replace("a\r\nb", "a")},
 		{"a body is changed", "its body is", replace("a\r\nb", "a\r\nc")},
-		{"a message is lost", "call.txt:33: pbx< BYE: nothing came", func(to, text string) string {
+		{"a message is lost", "call.txt:47: pbx< BYE: nothing came", func(to, text string) string {
 			if strings.HasPrefix(text, "BYE") {
 				return ""
 			}
@@ -171,10 +198,13 @@ func TestEveryFalseProofIsFound(t *testing.T) {
 		{"recording has no 880", "it has"},
 		{"pbx never heard 880", "it did"},
 		{"pbx heard keys 2", `it heard "1*"`},
+		{"pbx heard keys 1* as 96", "it heard keys as 101"},
 		{"pbx heard no keys", `it heard "1*"`},
 		{"carrier presses x", "no telephone has a key"},
 		{"carrier> again 404 INVITE", "hasn't sent"},
 		{"carrier> INVITE 1 sdp=sideways", "there is no description"},
+		{"pbx never got data frame", "it did"},
+		{"pbx gets data other", "it never came"},
 		{"nobody> BYE", `there is no "nobody"`},
 		{"disk full", "a wire has no disk"},
 	} {

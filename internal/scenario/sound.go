@@ -93,8 +93,8 @@ func (p *player) neverHeard(w []string) error {
 	return nil
 }
 
-// heardKeys: the keys that reached an actor by RFC 4733. The last may still be
-// under way.
+// heardKeys: the keys that reached an actor by RFC 4733, by that payload type if
+// one is named. The last may still be under way.
 func (p *player) heardKeys(w []string) error {
 	a, err := p.actor(w[0])
 	if err != nil {
@@ -106,6 +106,13 @@ func (p *player) heardKeys(w []string) error {
 	err = a.media.WaitFor(ctx, func(ps []phone.Packet) bool { return len(phone.Keys(ps)) >= len(want) })
 	if got := phone.Keys(a.media.Received()); got != want || err != nil {
 		return fmt.Errorf("it heard %q (%v)", got, err)
+	}
+	if number := strings.TrimPrefix(w[2], " as "); number != "" {
+		for _, pt := range phone.KeyTypes(a.media.Received()) {
+			if strconv.Itoa(int(pt)) != number {
+				return fmt.Errorf("it heard keys as %d", pt)
+			}
+		}
 	}
 	return nil
 }

@@ -28,6 +28,11 @@ func (p *player) ports(w []string) (err error) {
 	return err
 }
 
+func (p *player) codecs(w []string) error {
+	p.settings.Codecs = w[0]
+	return nil
+}
+
 func (p *player) smallDisk([]string) error {
 	p.settings.Disk = true
 	return nil
@@ -35,6 +40,11 @@ func (p *player) smallDisk([]string) error {
 
 func (p *player) mayGoDirectly([]string) error {
 	p.direct = true
+	return nil
+}
+
+func (p *player) sectionRefused([]string) error {
+	p.refuses = true
 	return nil
 }
 

@@ -19,6 +19,7 @@ type wire struct {
 	t     *testing.T
 	sip   map[string]*net.UDPConn
 	rtp   map[string]*net.UDPConn // each side's media port
+	data  map[string]*net.UDPConn // and that of its second section
 	peers map[string]netip.AddrPort
 	wrongs
 	ev   scenario.Evidence
@@ -27,6 +28,7 @@ type wire struct {
 	mu    sync.Mutex
 	vias  map[string]string         // a request's Via by its branch
 	media map[string]netip.AddrPort // where each side wants its RTP
+	other map[string]netip.AddrPort // and its second section
 }
 
 // wrongs are what a wire does wrong.
@@ -42,10 +44,10 @@ var other = map[string]string{"carrier": "pbx", "pbx": "carrier"}
 // behind.
 func startWire(t *testing.T, ev scenario.Evidence, does wrongs) scenario.Start {
 	return func(s scenario.Settings) (scenario.Gate, error) {
-		w := &wire{t: t, sip: map[string]*net.UDPConn{}, rtp: map[string]*net.UDPConn{}, peers: s.Peers, wrongs: does, ev: ev,
-			vias: map[string]string{}, media: map[string]netip.AddrPort{}}
+		w := &wire{t: t, sip: map[string]*net.UDPConn{}, rtp: map[string]*net.UDPConn{}, data: map[string]*net.UDPConn{}, peers: s.Peers, wrongs: does, ev: ev,
+			vias: map[string]string{}, media: map[string]netip.AddrPort{}, other: map[string]netip.AddrPort{}}
 		for side := range other {
-			for _, m := range []map[string]*net.UDPConn{w.sip, w.rtp} {
+			for _, m := range []map[string]*net.UDPConn{w.sip, w.rtp, w.data} {
 				c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 				if err != nil {
 					return nil, err
@@ -58,7 +60,12 @@ func startWire(t *testing.T, ev scenario.Evidence, does wrongs) scenario.Start {
 			w.done.Go(func() {
 				w.read(w.sip[side], func(from netip.AddrPort, raw []byte) { w.message(side, from, string(raw)) })
 			})
-			w.done.Go(func() { w.read(w.rtp[side], func(_ netip.AddrPort, raw []byte) { w.packet(side, raw) }) })
+			w.done.Go(func() {
+				w.read(w.rtp[side], func(_ netip.AddrPort, raw []byte) { w.packet(w.rtp, w.media, side, raw) })
+			})
+			w.done.Go(func() {
+				w.read(w.data[side], func(_ netip.AddrPort, raw []byte) { w.packet(w.data, w.other, side, raw) })
+			})
 		}
 		return w, nil
 	}
@@ -79,6 +86,7 @@ var (
 	viaLine     = regexp.MustCompile(`Via: (.*branch=(\w+).*)\r\n`)
 	contactHost = regexp.MustCompile(`(Contact: <sip:\w+@)[\d.:]+`)
 	audioLine   = regexp.MustCompile(`m=audio (\d+) `)
+	otherLine   = regexp.MustCompile(`m=(?:video|image) (\d+) `)
 	toTag       = regexp.MustCompile(`To: [^\r]*;tag=`)
 	inDialogURI = regexp.MustCompile(`^(\w+) \S+ SIP/2.0`)
 )
@@ -105,11 +113,9 @@ func (w *wire) message(side string, from netip.AddrPort, text string) {
 		}
 	}
 	text = contactHost.ReplaceAllString(text, "${1}"+w.sip[to].LocalAddr().String())
-	if m := audioLine.FindStringSubmatch(text); m != nil && !w.direct {
-		w.media[side] = netip.MustParseAddrPort("127.0.0.1:" + m[1])
-		head, body, _ := strings.Cut(text, "\r\n\r\n")
-		body = strings.Replace(body, m[0], fmt.Sprintf("m=audio %d ", w.rtp[to].LocalAddr().(*net.UDPAddr).Port), 1)
-		text = regexp.MustCompile(`Content-Length: \d+`).ReplaceAllString(head, fmt.Sprintf("Content-Length: %d", len(body))) + "\r\n\r\n" + body
+	if !w.direct {
+		text = w.anchor(audioLine, w.media, side, text, w.rtp[to])
+		text = w.anchor(otherLine, w.other, side, text, w.data[to])
 	}
 	w.mu.Unlock()
 	if w.spoil != nil {
@@ -120,12 +126,26 @@ func (w *wire) message(side string, from netip.AddrPort, text string) {
 	}
 }
 
-func (w *wire) packet(side string, raw []byte) {
+// anchor puts a port of the wire into a section of a description, and notes the
+// sender's.
+func (w *wire) anchor(line *regexp.Regexp, of map[string]netip.AddrPort, side, text string, conn *net.UDPConn) string {
+	m := line.FindStringSubmatch(text)
+	if m == nil || m[1] == "0" {
+		return text
+	}
+	of[side] = netip.MustParseAddrPort("127.0.0.1:" + m[1])
+	head, body, _ := strings.Cut(text, "\r\n\r\n")
+	ours := strings.Replace(m[0], " "+m[1]+" ", fmt.Sprintf(" %d ", conn.LocalAddr().(*net.UDPAddr).Port), 1)
+	body = strings.Replace(body, m[0], ours, 1)
+	return regexp.MustCompile(`Content-Length: \d+`).ReplaceAllString(head, fmt.Sprintf("Content-Length: %d", len(body))) + "\r\n\r\n" + body
+}
+
+func (w *wire) packet(by map[string]*net.UDPConn, of map[string]netip.AddrPort, side string, raw []byte) {
 	w.mu.Lock()
-	to := w.media[other[side]]
+	to := of[other[side]]
 	w.mu.Unlock()
 	if to.IsValid() {
-		_, _ = w.rtp[other[side]].WriteToUDPAddrPort(raw, to)
+		_, _ = by[other[side]].WriteToUDPAddrPort(raw, to)
 	}
 }
 
@@ -141,7 +161,7 @@ func (w *wire) FillDisk(bool) error { return fmt.Errorf("a wire has no disk") }
 
 func (w *wire) Finish() (*scenario.Evidence, error) {
 	for side := range other {
-		_, _ = w.sip[side].Close(), w.rtp[side].Close()
+		_, _, _ = w.sip[side].Close(), w.rtp[side].Close(), w.data[side].Close()
 	}
 	w.done.Wait()
 	return &w.ev, nil

@@ -12,7 +12,7 @@ import (
 // line: id names us in it for the whole of the dialog.
 func (s *Session) Answer(at netip.AddrPort, codec Codec, id, version uint64) ([]byte, error) {
 	audio := s.Audio()
-	if audio == nil || !audio.Plain() {
+	if audio == nil {
 		return nil, fmt.Errorf("sdp: an offer without plain audio can't be answered by us")
 	}
 	var b strings.Builder

@@ -60,7 +60,7 @@ func (s *Session) bytes() []byte {
 	for _, m := range s.Media {
 		put(m.lines)
 	}
-	return []byte(b.String())
+	return s.ended(b.String())
 }
 
 // originLine finds the o= line: from start to end of body, without its line end.

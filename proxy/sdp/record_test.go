@@ -30,7 +30,7 @@ func TestWhoRecordsItselfIsNotContradicted(t *testing.T) {
 		atSession := strings.Replace(offer, "t=0 0\r\n", "t=0 0\r\na=record:"+c.theirs+"\r\n", 1)
 		for _, body := range []string{atMedia, atSession} {
 			got := parse(t, string(sdp.WithRecord([]byte(body), c.ours)))
-			out := string(got.Rewrite(sdp.Change{RTP: own}))
+			out := string(got.Rewrite(everywhere(got)))
 			audio := out[strings.Index(out, "m=audio"):strings.Index(out, "m=video")]
 			if !strings.Contains(audio, "a=record:"+c.want+"\r\n") || strings.Count(audio, "a=record:") != 1 {
 				t.Errorf("theirs %s, ours %s: got\n%s", c.theirs, c.ours, audio)

@@ -9,10 +9,12 @@ import (
 
 // Change says what Rewrite puts in.
 type Change struct {
-	// RTP is our address for the first audio section. Other sections are
+	// Own is our address where the description has one for all its sections.
+	Own netip.Addr
+	// At are our addresses for each section. One that has none, a zero one, is
 	// refused (port 0): what isn't anchored must not be offered.
-	RTP netip.AddrPort
-	// Keep decides which codecs of that section stay; nil keeps all. If it
+	At []netip.AddrPort
+	// Keep decides which codecs of the audio section stay; nil keeps all. If it
 	// would keep none, all stay.
 	Keep func(Codec) bool
 }
@@ -22,71 +24,91 @@ func (s *Session) Rewrite(c Change) []byte {
 	var b strings.Builder
 	put := func(line string) { b.WriteString(line); b.WriteString(s.eol) }
 	for _, l := range s.lines {
-		if keep, line := rewriteLine(l, c.RTP); keep {
+		if keep, line := rewriteLine(l, netip.AddrPortFrom(c.Own, 0)); keep {
 			put(line)
 		}
 	}
-	audio := s.Audio()
-	for _, m := range s.Media {
-		if m != audio {
-			m.writeRefused(put)
-			continue
+	for i, m := range s.Media {
+		at := netip.AddrPortFrom(c.Own, 0)
+		if i < len(c.At) && c.At[i].IsValid() && m.Port != 0 {
+			at = c.At[i]
 		}
-		m.writeAnchored(put, c)
+		var keep func(Codec) bool
+		if i == s.audio {
+			keep = c.Keep
+		}
+		m.write(put, at, keep)
 	}
-	return []byte(b.String())
+	return s.ended(b.String())
 }
 
-func (m *Media) writeRefused(put func(string)) {
-	put(m.line(0, m.Formats))
-	for _, l := range m.lines[1:] {
-		put(l)
+// ended ends a description as its owner did.
+func (s *Session) ended(text string) []byte {
+	if s.open {
+		text = strings.TrimSuffix(text, s.eol)
 	}
+	return []byte(text)
 }
 
-func (m *Media) writeAnchored(put func(string), c Change) {
-	formats, dropped := m.narrow(c.Keep)
-	port := c.RTP.Port()
-	if m.Port == 0 {
-		port = 0
-	}
-	put(m.line(port, formats))
+func (m *Media) write(put func(string), at netip.AddrPort, keepCodec func(Codec) bool) {
+	formats, dropped := m.narrow(keepCodec)
+	put(m.line(at.Port(), formats))
 	for _, l := range m.lines[1:] {
 		if belongsTo(l, dropped) {
 			continue
 		}
-		if keep, line := rewriteLine(l, c.RTP); keep {
+		if keep, line := rewriteLine(l, at); keep {
 			put(line)
 		}
 	}
 }
 
 // line is the m= line with that port and those formats; untouched where both
-// are as they were.
+// are as they were. Where there were more ports than one (layers, RFC 8866
+// section 5.14) the first is left: we stand in for one.
 func (m *Media) line(port uint16, formats []string) string {
-	if port == m.Port && len(formats) == len(m.Formats) {
+	ports := strconv.Itoa(int(port))
+	if ports == m.ports && len(formats) == len(m.Formats) {
 		return m.lines[0]
 	}
 	f := strings.Fields(m.lines[0])
-	return strings.Join(append([]string{f[0], strconv.Itoa(int(port)), f[2]}, formats...), " ")
+	return strings.Join(append([]string{f[0], ports, f[2]}, formats...), " ")
 }
 
-// rewriteLine changes one line, or drops it: ICE (RFC 8839) would lead media
-// round us, rtcp-mux (RFC 5761) would put RTCP where we relay RTP.
+// rewriteLine changes one line, or drops it. own without a port is that of a
+// section that is refused.
 func rewriteLine(l string, own netip.AddrPort) (keep bool, line string) {
 	switch {
 	case strings.HasPrefix(l, "c="):
 		if f := strings.Fields(l[2:]); len(f) == 3 && (f[2] == "0.0.0.0" || f[2] == "::") {
-			return true, l // held the old way; must stay so
+			if family(own.Addr()) == f[1] {
+				return true, l // held the old way; must stay so
+			}
+			own = netip.AddrPortFrom(unspecified(own.Addr()), 0)
 		}
 		return true, fmt.Sprintf("c=IN %s %s", family(own.Addr()), own.Addr())
 	case strings.HasPrefix(l, "a=rtcp:"):
-		return true, fmt.Sprintf("a=rtcp:%d", own.Port()+1)
-	case strings.HasPrefix(l, "a=candidate:"), strings.HasPrefix(l, "a=ice-"), l == "a=end-of-candidates",
-		strings.HasPrefix(l, "a=remote-candidates:"), l == "a=rtcp-mux", l == "a=rtcp-mux-only":
-		return false, ""
+		return own.Port() != 0, fmt.Sprintf("a=rtcp:%d", own.Port()+1)
 	}
-	return true, l
+	return !leadsRound(l), l
+}
+
+// leadsRound reports whether a line would have media go where we don't relay it:
+// round us (ICE, RFC 8839; alternative addresses, RFC 6947), RTCP to the port of
+// RTP (RFC 5761), or several sections to one port (RFC 9143: without its group
+// each section has a port of its own, which every implementation can do; mid
+// stays, for other groups name sections by it).
+func leadsRound(l string) bool {
+	switch l {
+	case "a=end-of-candidates", "a=rtcp-mux", "a=rtcp-mux-only", "a=bundle-only", "a=group:BUNDLE":
+		return true
+	}
+	for _, prefix := range []string{"a=candidate:", "a=ice-", "a=remote-candidates:", "a=altc:", "a=group:BUNDLE "} {
+		if strings.HasPrefix(l, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 func family(a netip.Addr) string {
@@ -96,9 +118,16 @@ func family(a netip.Addr) string {
 	return "IP6"
 }
 
+func unspecified(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
 // narrow returns the formats that stay and those that go.
 func (m *Media) narrow(keep func(Codec) bool) (kept, dropped []string) {
-	if keep == nil || !m.Plain() {
+	if keep == nil {
 		return m.Formats, nil
 	}
 	known := map[string]Codec{}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,7 @@ type Media struct {
 	Proto   string // RTP/AVP, ...
 	Port    uint16
 	Formats []string
+	ports   string   // the second field of its m= line, as it stands
 	lines   []string // its m= line first
 	session *Session
 }
@@ -53,7 +55,9 @@ type Media struct {
 type Session struct {
 	lines []string // before the first m=
 	Media []*Media
+	audio int // index of the section that is ours to play to and record; -1: none
 	eol   string
+	open  bool // the last line has no end, as in a part of a multipart body
 }
 
 // Parse reads a description. It errs where media couldn't be anchored for
@@ -62,7 +66,7 @@ func Parse(body []byte) (*Session, error) {
 	if len(body) > maxBody {
 		return nil, fmt.Errorf("sdp: %d bytes, at most %d are read", len(body), maxBody)
 	}
-	s := &Session{eol: "\r\n"}
+	s := &Session{eol: "\r\n", audio: -1, open: len(body) > 0 && body[len(body)-1] != '\n'}
 	// Line ends stay as they are, unless they are mixed: then all become CRLF.
 	text := string(body)
 	if !strings.Contains(text, "\r") {
@@ -88,6 +92,10 @@ func Parse(body []byte) (*Session, error) {
 			s.lines = append(s.lines, line)
 		}
 	}
+	s.audio = slices.IndexFunc(s.Media, func(m *Media) bool { return m.audible() && m.Port != 0 })
+	if s.audio < 0 {
+		s.audio = slices.IndexFunc(s.Media, (*Media).audible)
+	}
 	return s, nil
 }
 
@@ -102,21 +110,52 @@ func parseMedia(line string) (*Media, error) {
 		return nil, errors.New("sdp: an m= line without a port")
 	}
 	return &Media{Kind: strings.ToLower(f[0]), Port: uint16(port), Proto: strings.ToUpper(f[2]),
-		Formats: f[3:], lines: []string{line}}, nil
+		Formats: f[3:], ports: f[1], lines: []string{line}}, nil
 }
 
-// Audio returns the first audio section, whatever its port, or nil.
+// Audio returns the section that prompts are played to and that is recorded, or
+// nil: the first that is audio by unencrypted RTP, or the first refused one where
+// there is no other.
 func (s *Session) Audio() *Media {
-	for _, m := range s.Media {
-		if m.Kind == "audio" {
-			return m
-		}
+	if s.audio < 0 {
+		return nil
 	}
-	return nil
+	return s.Media[s.audio]
 }
 
-// Plain reports whether the section is unencrypted RTP (RFC 3551).
-func (m *Media) Plain() bool { return m.Proto == "RTP/AVP" || m.Proto == "RTP/AVPF" }
+// Follow makes an answer's Audio the section that answers the offer's: an answer
+// has the offer's sections in the offer's order (RFC 3264 section 6).
+func (s *Session) Follow(offer *Session) {
+	s.audio = -1
+	if i := offer.audio; i >= 0 && i < len(s.Media) && s.Media[i].audible() {
+		s.audio = i
+	}
+}
+
+// audible is audio by unencrypted RTP (RFC 3551).
+func (m *Media) audible() bool {
+	return m.Kind == "audio" && (m.Proto == "RTP/AVP" || m.Proto == "RTP/AVPF")
+}
+
+// Carried reports whether a relay of datagrams between two addresses can stand
+// in for the section's owner: neither TCP (MSRP, BFCP over TCP) nor multicast,
+// nor a host name for an address. An unknown protocol isn't taken for UDP.
+func (m *Media) Carried() bool {
+	datagrams := m.Proto == "UDP" || m.Proto == "UDPTL" || strings.HasPrefix(m.Proto, "UDP/") || strings.HasPrefix(m.Proto, "RTP/")
+	a := m.ip()
+	return datagrams && a.IsValid() && !a.IsMulticast()
+}
+
+// Carried reports whether the description's media can be relayed: its audio, or
+// anything where it has none.
+func (s *Session) Carried() bool {
+	if a := s.Audio(); a != nil && a.Port != 0 {
+		return a.Carried()
+	}
+	live := func(m *Media) bool { return m.Port != 0 }
+	return slices.ContainsFunc(s.Media, func(m *Media) bool { return live(m) && m.Carried() }) ||
+		len(s.Media) > 0 && !slices.ContainsFunc(s.Media, live)
+}
 
 // attribute returns the first a=name[:value] of the section, or of the session.
 func (m *Media) attribute(name string) (string, bool) {
@@ -183,10 +222,11 @@ func (m *Media) Address() netip.AddrPort {
 	return netip.AddrPortFrom(a, m.Port)
 }
 
-// RTCP is where the owner listens for RTCP: a=rtcp (RFC 3605), or the next port.
+// RTCP is where the owner listens for RTCP: a=rtcp (RFC 3605), or the next port;
+// invalid where the section isn't RTP.
 func (m *Media) RTCP() netip.AddrPort {
 	rtp := m.Address()
-	if !rtp.IsValid() || rtp.Port() == 65535 {
+	if !rtp.IsValid() || rtp.Port() == 65535 || !strings.Contains(m.Proto, "RTP/") {
 		return netip.AddrPort{}
 	}
 	if v, ok := find(m.lines, "a=rtcp"); ok {

@@ -44,7 +44,8 @@ type call struct {
 	ring      *ringFirst       // the caller is answered before the called party is rung; nil: it isn't
 	former    *call            // that this one takes the place of (RFC 3891)
 	answered  bool
-	outcome   string // a metric's label
+	outcome   string                   // a metric's label
+	timers    map[*time.Timer]struct{} // running, or stopped
 
 	media callMedia
 	law   callLaw
@@ -130,7 +131,7 @@ func (g *Gate) offerCall(t *transport, tx *serverTx) {
 func newCall(g *Gate, t *transport, tx *serverTx) *call {
 	req := tx.req
 	c := &call{gate: g, id: randomToken(), callID: header(req, "call-id"), mail: newMailbox(), outcome: "failed",
-		forks: map[string]*fork{}}
+		forks: map[string]*fork{}, timers: map[*time.Timer]struct{}{}}
 	c.log = g.log.With("call", c.id, "trunk", t.side.trunk.Name)
 	c.dir = consent.Outbound
 	if t.side.party == consent.Remote {
@@ -196,6 +197,17 @@ func (c *call) run(tx *serverTx) {
 	}
 	c.law.close()
 	c.log.Info("call over", "outcome", c.outcome)
+	c.forget()
+}
+
+// forget lets go of what the call was made of. Its transactions outlive it by
+// 32 s (RFC 3261 section 17) and know it: nobody reads these fields any more.
+func (c *call) forget() {
+	c.media, c.law = callMedia{}, callLaw{}
+	c.inv, c.re, c.own, c.said, c.last, c.ring, c.former, c.forks, c.untried = nil, nil, nil, nil, nil, nil, nil, nil, nil
+	for _, l := range []*leg{c.a, c.b} {
+		l.offer, l.sdp, l.told, l.offered = nil, nil, told{}, told{}
+	}
 }
 
 // survive keeps a fault of ours in one call from ending all the others (law 2).
@@ -217,10 +229,8 @@ func (c *call) survive() {
 
 // release gives back what others may use, at the call's end.
 func (c *call) release() {
-	for _, t := range []*time.Timer{c.expiry, c.spell} {
-		if t != nil {
-			t.Stop()
-		}
+	for t := range c.timers {
+		t.Stop()
 	}
 	waiting := c.waiting
 	c.own, c.waiting = nil, nil
@@ -247,7 +257,16 @@ func (c *call) release() {
 // even when the mailbox is full.
 func (c *call) post(ev event) { c.mail.insist(ev) }
 
-// after posts f to the call's goroutine when d has passed.
+// after runs f on the call's goroutine, which calls it, when d has passed and the
+// call isn't over.
 func (c *call) after(d time.Duration, f func()) *time.Timer {
-	return time.AfterFunc(d, func() { c.mail.post(event{kind: evTimer, run: f}) })
+	var t *time.Timer
+	t = time.AfterFunc(d, func() {
+		c.mail.post(event{kind: evTimer, run: func() {
+			delete(c.timers, t)
+			f()
+		}})
+	})
+	c.timers[t] = struct{}{}
+	return t
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -227,6 +228,9 @@ func (t *transactions) pump(c *clientTx) {
 		case res := <-c.tx.Responses():
 			c.deliver(res)
 			if res.StatusCode >= 200 {
+				if !c.invite { // timer K; sipgo keeps it for timer D, six times as long
+					time.AfterFunc(sip.Timer_K, c.tx.Terminate)
+				}
 				return
 			}
 		case <-c.tx.Done():

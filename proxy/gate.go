@@ -103,6 +103,7 @@ func New(cfg Config) (*Gate, error) {
 		pbx.limits = carrier.limits
 	}
 	g.registrar, g.subscriptions = newRegistrar(&g.cfg), newSubscriptions()
+	g.metrics.watch(cfg.Registerer, g)
 	return g, nil
 }
 

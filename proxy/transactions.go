@@ -294,6 +294,13 @@ func (t *transactions) lost(to netip.AddrPort, unreached bool) {
 	}
 }
 
+// size is the number of transactions there are.
+func (t *transactions) size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.server) + len(t.client)
+}
+
 // close ends what transactions are left and waits for their pumps.
 func (t *transactions) close() {
 	t.mu.Lock()

@@ -350,12 +350,10 @@ func (t *transport) inDialog(tx *serverTx) {
 	}
 }
 
-// cancel answers the CANCEL and tells the INVITE's call (RFC 3261 section 9.2).
-func (t *transport) cancel(tx *serverTx, invite *serverTx) {
-	tx.by = t
-	t.answer(tx, sip.StatusOK, "OK")
+// cancel tells the INVITE's call (RFC 3261 section 9.2).
+func (t *transport) cancel(req *sip.Request, invite *serverTx) {
 	if c := invite.call.Load(); c != nil {
-		c.mail.post(event{kind: evCancel, tx: invite, req: tx.req})
+		c.mail.post(event{kind: evCancel, tx: invite, req: req})
 	}
 }
 

@@ -31,7 +31,7 @@ type transactions struct {
 // transactionUser gets what the transactions deliver. No method may block.
 type transactionUser interface {
 	request(tx *serverTx)                         // a new request, neither ACK nor CANCEL
-	cancel(tx *serverTx, invite *serverTx)        // CANCEL of a known INVITE
+	cancel(req *sip.Request, invite *serverTx)    // the first CANCEL of a known INVITE
 	ack(req *sip.Request)                         // ACK of a 2xx
 	stray(res *sip.Response, from netip.AddrPort) // response without a transaction
 }
@@ -50,9 +50,10 @@ type serverTx struct {
 	// final is the status of the final response, 0 before. sipgo would let a
 	// late response replace a final one and retransmit it: a 200 to a
 	// cancelled INVITE.
-	final atomic.Int32
-	call  atomic.Pointer[call] // whose INVITE this is
-	to    way                  // to the registrant that it is for; the zero way: to the other side's peers
+	final     atomic.Int32
+	call      atomic.Pointer[call]         // whose INVITE this is
+	cancelled atomic.Pointer[sip.Response] // our answer to its CANCEL, once that has come
+	to        way                          // to the registrant that it is for; the zero way: to the other side's peers
 }
 
 // respond sends a response, unless a final one has been sent; a 2xx to an
@@ -123,7 +124,15 @@ func (t *transactions) receiveCancel(key string, req *sip.Request, from netip.Ad
 		t.answerStateless(req, from, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 		return
 	}
-	t.handler.cancel(t.newServer(key, req, from), invite)
+	// No transaction: sipgo answers a CANCEL past its state machine, which then
+	// neither repeats the answer nor ever ends.
+	first := invite.cancelled.CompareAndSwap(nil, newResponse(req, from, sip.StatusOK, "OK", ""))
+	if err := t.endpoint.backTo(req, from).WriteMsg(invite.cancelled.Load()); err != nil {
+		t.log.Warn("answering a CANCEL", "error", err)
+	}
+	if first {
+		t.handler.cancel(req, invite)
+	}
 }
 
 // spin feeds a request to its transaction.

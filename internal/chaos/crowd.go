@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -37,8 +38,8 @@ type Load struct {
 type Report struct {
 	Answered, Refused, Cancelled int
 	Requests                     int      // sent, their repetitions not counted
-	Unanswered                   []string // requests that got no final response in 64*T1
-	Unacknowledged               []string // final responses to INVITE that got no ACK in that time
+	Unanswered                   []string // requests that got no final response in 64*T1, with their calls' stories
+	Unacknowledged               []string // final responses to INVITE that got no ACK in that time, likewise
 }
 
 // patience is 64*T1, in which the gate gives every request its answer, and some
@@ -165,9 +166,14 @@ func (p *place) drain() {
 // take gives a message to the party that it is for.
 func (p *place) take(m *message) {
 	call := p.crowd.calls[m.callID]
-	if call == nil || call.lost() {
+	if call == nil {
 		return
 	}
+	if call.lost() {
+		call.note(p, "didn't get", m.text)
+		return
+	}
+	call.note(p, "gets", m.text)
 	for _, e := range []*end{call.caller, call.callee} {
 		if e.place == p {
 			e.take(m)
@@ -184,11 +190,29 @@ type call struct {
 	loss           int
 	caller, callee *end
 	branches       int
+	begun          time.Time
+	story          []string // first lines of what was sent and taken, with what became of it
+}
+
+// note adds to the story.
+func (k *call) note(p *place, what, text string) {
+	name := "callee"
+	if p == k.caller.place {
+		name = "caller"
+	}
+	first, rest, _ := strings.Cut(text, " SIP/2.0\r\n")
+	_, rest, _ = strings.Cut(rest, "CSeq: ")
+	if strings.HasPrefix(first, "SIP/2.0") {
+		first, _, _ = strings.Cut(first, "\r\n")
+		_, rest, _ = strings.Cut(text, "CSeq: ")
+	}
+	cseq, _, _ := strings.Cut(rest, "\r\n")
+	k.story = append(k.story, fmt.Sprintf("%6d ms %s %s %s (%s)", time.Since(k.begun).Milliseconds(), name, what, first, cseq))
 }
 
 func newCall(c *Crowd, l Load, n int) *call {
 	r := rand.New(rand.NewPCG(l.Seed, uint64(n)))
-	k := &call{crowd: c, id: fmt.Sprintf("chaos-%d-%d", l.Seed, n), plan: draw(r), chance: r, loss: l.Loss}
+	k := &call{crowd: c, id: fmt.Sprintf("chaos-%d-%d", l.Seed, n), plan: draw(r), chance: r, loss: l.Loss, begun: time.Now()}
 	from, to := c.pbx, c.carrier
 	if k.plan.fromCarrier {
 		from, to = to, from
@@ -200,6 +224,11 @@ func newCall(c *Crowd, l Load, n int) *call {
 	return k
 }
 
+// told is a fault with the story that led to it.
+func (k *call) told(what string, of *end) string {
+	return fmt.Sprintf("%s: %s of the %s\n\t%s", k.id, what, of.name(), strings.Join(k.story, "\n\t"))
+}
+
 func (k *call) percent(n int) bool { return k.chance.IntN(100) < n }
 
 // lost is a message's bad luck.
@@ -207,10 +236,14 @@ func (k *call) lost() bool { return k.percent(k.loss) }
 
 // transmit sends a message, or loses it, or sends it twice, or late.
 func (k *call) transmit(p *place, text string) {
-	send := func() { _, _ = p.sip.WriteToUDPAddrPort([]byte(text), p.gate) } // lost, then
+	send := func() {
+		k.note(p, "sends", text)
+		_, _ = p.sip.WriteToUDPAddrPort([]byte(text), p.gate) // lost, then
+	}
 	late := time.Duration(k.chance.IntN(30)) * time.Millisecond
 	switch {
 	case k.lost():
+		k.note(p, "fails to send", text)
 	case k.percent(k.loss):
 		k.crowd.after(late, send)
 	case k.percent(k.loss):

@@ -8,6 +8,7 @@ import (
 
 // message is a SIP message as far as a party looks into it.
 type message struct {
+	text    string // all of it
 	method  string // of a request
 	status  int    // of a response
 	vias    []string
@@ -28,7 +29,7 @@ func parse(text string) (*message, bool) {
 	if !ok || len(first) != 3 {
 		return nil, false
 	}
-	m := &message{body: body}
+	m := &message{text: text, body: body}
 	if first[0] == "SIP/2.0" {
 		n, err := strconv.Atoi(first[1])
 		if err != nil {

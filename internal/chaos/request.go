@@ -76,7 +76,7 @@ func (r *request) transmit() {
 		case time.Since(r.begun) > patience:
 			r.settle()
 			if !r.end.gone {
-				crowd.report.Unanswered = append(crowd.report.Unanswered, fmt.Sprintf("%s: %d %s of the %s", r.end.call.id, r.cseq, r.method, r.end.name()))
+				crowd.report.Unanswered = append(crowd.report.Unanswered, r.end.call.told(fmt.Sprintf("%d %s", r.cseq, r.method), r.end))
 			}
 			return
 		case r.method != "INVITE" || !r.provisional:
@@ -177,7 +177,7 @@ func (s *served) reply(status int, body string) {
 			return
 		case time.Since(begun) > patience:
 			s.settle()
-			crowd.report.Unacknowledged = append(crowd.report.Unacknowledged, fmt.Sprintf("%s: %d to %d INVITE of the %s", s.end.call.id, status, s.req.cseq, s.end.name()))
+			crowd.report.Unacknowledged = append(crowd.report.Unacknowledged, s.end.call.told(fmt.Sprintf("%d to %d INVITE", status, s.req.cseq), s.end))
 			return
 		}
 		s.end.call.transmit(s.end.place, s.last)

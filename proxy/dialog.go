@@ -278,11 +278,40 @@ func (c *call) onBye(ev event) {
 	}
 	if c.byeFrom != nil && c.byeFrom != ev.leg || c.inv.cancelled || c.ring != nil && !c.answered {
 		c.refuse(ev, sip.StatusOK, "OK") // both hung up at once
+		c.dropBye()
 		return
 	}
 	c.byeFrom = ev.leg
 	c.state = ending
 	c.settleAck()
+	c.after(byeGrace, func() { c.refuse(ev, sip.StatusOK, "OK") })
+	if ev.leg == c.inv.to && c.inv.ok != nil && !c.inv.acked {
+		// The caller may not have the 2xx yet, and would take a BYE for one of a
+		// call that isn't there (RFC 3261 section 15).
+		c.byeLater = func() { c.passBye(ev) }
+		return
+	}
+	c.passBye(ev)
+}
+
+// sendByeLater passes on the BYE that waited for the caller's ACK.
+func (c *call) sendByeLater() {
+	if pass := c.byeLater; pass != nil {
+		c.byeLater = nil
+		pass()
+	}
+}
+
+// dropBye: the caller hung up itself while the called party's BYE waited.
+func (c *call) dropBye() {
+	if c.byeLater != nil {
+		c.byeLater = nil
+		c.end()
+	}
+}
+
+// passBye passes a BYE on; the call ends with its answer.
+func (c *call) passBye(ev event) {
 	c.forward(ev.leg, ev.tx, ev.tx.req.Body(), func(res *sip.Response) {
 		if res == nil {
 			c.refuse(ev, sip.StatusOK, "OK")
@@ -294,14 +323,15 @@ func (c *call) onBye(ev event) {
 		}
 		c.end()
 	})
-	c.after(byeGrace, func() { c.refuse(ev, sip.StatusOK, "OK") })
-	c.after(lifetime, c.end)
+	c.after(lifetime, c.endNow)
 }
 
-// settleAck acknowledges a 2xx whose ACK will not come any more.
+// settleAck acknowledges a 2xx whose ACK may not come any more.
 func (c *call) settleAck() {
-	if c.inv.unacked != nil {
-		c.ackAnswer(c.inv, c.inv.unacked, nil)
+	for _, inv := range []*invite{c.inv, c.re} {
+		if inv != nil && inv.unacked != nil {
+			c.ackAnswer(inv, inv.unacked, nil)
+		}
 	}
 }
 
@@ -330,7 +360,7 @@ func (c *call) endBoth(reason string) {
 	}
 	c.sendBye(c.a, reason, done)
 	c.sendBye(c.b, reason, done)
-	c.after(lastWords, c.end)
+	c.after(lastWords, c.endNow)
 }
 
 // sendBye sends a BYE of our own to a leg's peer, in the far end's name; done is

@@ -244,10 +244,10 @@ func (c *call) hangUpAlone(reason string) {
 		}
 	})
 	if underWay {
-		c.after(lifetime, c.end)
+		c.after(lifetime, c.endNow)
 		return
 	}
-	c.after(lastWords, c.end)
+	c.after(lastWords, c.endNow)
 }
 
 // cancelCalled gives up the INVITE that rings the called party.

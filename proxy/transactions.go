@@ -180,6 +180,8 @@ type clientTx struct {
 	invite  bool
 	refused atomic.Bool // a final response of 300 or more was seen
 	heard   atomic.Bool // any response was
+	final   atomic.Bool // a final response was
+	ack     atomic.Pointer[ack2xx]
 	resent  atomic.Bool // on a second connection
 	broken  atomic.Bool // its peer could not be reached
 	deliver func(*sip.Response)
@@ -197,7 +199,7 @@ func (t *transactions) send(req *sip.Request, dest Place, deliver func(*sip.Resp
 		settled: make(chan struct{}), over: make(chan struct{})}
 	c.path.request = req
 	c.tx = sip.NewClientTx(key, token(req), c.path, t.log)
-	c.tx.OnRetransmission(deliver)
+	c.tx.OnRetransmission(c.repeated)
 	c.tx.OnTerminate(func(key string, _ error) {
 		t.mu.Lock()
 		delete(t.client, key)
@@ -225,16 +227,45 @@ func token(req *sip.Request) *sip.Request {
 	return t
 }
 
+// ack2xx is the ACK of a 2xx, and where it goes.
+type ack2xx struct {
+	tag string // of the 2xx
+	req *sip.Request
+	to  *path
+}
+
+// repeated takes a repetition of a 2xx: its ACK got lost (RFC 3261 section
+// 13.2.2.4). That is the transaction's to repeat: it outlives the call.
+func (c *clientTx) repeated(res *sip.Response) {
+	a := c.ack.Load()
+	if a == nil || a.tag != tagOf(header(res, "to")) {
+		c.deliver(res)
+		return
+	}
+	if err := a.to.WriteMsg(a.req); err != nil {
+		c.path.endpoint.log.Warn("repeating an ACK", "error", err)
+	}
+}
+
 // pump takes responses off a transaction, which holds its lock meanwhile. After
 // the final one nothing more comes this way: repetitions of a 2xx go to deliver
 // directly, those of a failure get their ACK in receiveResponse.
 func (t *transactions) pump(c *clientTx) {
 	defer t.pumps.Done()
 	defer close(c.over)
+	// What rings has no end by itself (RFC 3261 section 16.6 item 11).
+	silence := time.NewTimer(maxRinging + lifetime)
+	defer silence.Stop()
 	for {
 		select {
 		case <-c.settled:
+		case <-silence.C:
+			c.tx.Terminate()
 		case res := <-c.tx.Responses():
+			silence.Reset(maxRinging + lifetime)
+			if res.StatusCode >= 200 {
+				c.final.Store(true)
+			}
 			c.deliver(res)
 			if res.StatusCode >= 200 {
 				if !c.invite { // timer K; sipgo keeps it for timer D, six times as long

@@ -21,9 +21,10 @@ type Crowd struct {
 	running      sync.WaitGroup
 
 	// The rest is the loop's.
-	calls  map[string]*call
-	open   int // what still goes on: calls to be made, requests to be answered, answers to be acknowledged
-	report Report
+	calls    map[string]*call
+	open     int // what still goes on: calls to be made, requests to be answered, answers to be acknowledged
+	report   Report
+	patience time.Duration
 }
 
 // Load is what a crowd does.
@@ -32,19 +33,18 @@ type Load struct {
 	Calls int
 	Rate  int // calls a second
 	Loss  int // of messages, both ways, percent; as many are repeated, and as many held up
+	// Patience is how long a request may go without its answer; 0: 42 s, which is
+	// 64*T1, in which the gate gives every request one, and time to lose it.
+	Patience time.Duration
 }
 
 // Report is how the calls went.
 type Report struct {
 	Answered, Refused, Cancelled int
 	Requests                     int      // sent, their repetitions not counted
-	Unanswered                   []string // requests that got no final response in 64*T1, with their calls' stories
-	Unacknowledged               []string // final responses to INVITE that got no ACK in that time, likewise
+	Unanswered                   []string // requests that got no final response in time, with their calls' stories
+	Unacknowledged               []string // final responses to INVITE that got no ACK in time, likewise
 }
-
-// patience is 64*T1, in which the gate gives every request its answer, and some
-// seconds in which that may get lost.
-const patience = 32*time.Second + 10*time.Second
 
 // place is where the parties of one side are: one socket for SIP, one for RTP.
 type place struct {
@@ -94,7 +94,10 @@ func (c *Crowd) Run(ctx context.Context, carrier, pbx netip.AddrPort, l Load) (R
 		c.running.Go(p.read)
 		c.running.Go(p.drain)
 	}
-	c.open = l.Calls
+	c.open, c.patience = l.Calls, l.Patience
+	if c.patience == 0 {
+		c.patience = 64*t1 + 10*time.Second
+	}
 	tick := time.NewTicker(time.Second / time.Duration(l.Rate))
 	defer tick.Stop()
 	for begun := 0; c.open > 0; {

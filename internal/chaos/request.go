@@ -73,7 +73,7 @@ func (r *request) transmit() {
 		switch {
 		case r.final != nil:
 			return
-		case time.Since(r.begun) > patience:
+		case time.Since(r.begun) > crowd.patience:
 			r.settle()
 			if !r.end.gone {
 				crowd.report.Unanswered = append(crowd.report.Unanswered, r.end.call.told(fmt.Sprintf("%d %s", r.cseq, r.method), r.end))
@@ -175,7 +175,7 @@ func (s *served) reply(status int, body string) {
 		case s.end.gone:
 			s.settle()
 			return
-		case time.Since(begun) > patience:
+		case time.Since(begun) > crowd.patience:
 			s.settle()
 			crowd.report.Unacknowledged = append(crowd.report.Unacknowledged, s.end.call.told(fmt.Sprintf("%d to %d INVITE", status, s.req.cseq), s.end))
 			return

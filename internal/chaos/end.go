@@ -33,6 +33,18 @@ func (e *end) name() string {
 
 func (e *end) contact() string { return "sip:party@" + e.place.addr }
 
+// supported is a header, or nothing.
+func (e *end) supported() string {
+	i := 0
+	if e == e.call.callee {
+		i = 1
+	}
+	if !e.call.plan.aware[i] {
+		return ""
+	}
+	return "Supported: record-aware\r\n"
+}
+
 func (e *end) target() string {
 	if e.far != "" {
 		return e.far

@@ -77,14 +77,14 @@ func (m *message) branch() string {
 // tagged reports whether a From or To value has a tag.
 func tagged(v string) bool { return strings.Contains(v, ";tag=") }
 
-// reply makes a response. to is its To value.
-func (m *message) reply(status int, to, contact, body string) string {
+// reply makes a response. to is its To value, more are headers.
+func (m *message) reply(status int, to, more, body string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "SIP/2.0 %d %s\r\n", status, phrases[status])
 	for _, v := range m.vias {
 		b.WriteString("Via: " + v + "\r\n")
 	}
-	fmt.Fprintf(&b, "From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <%s>\r\n", m.from, to, m.callID, m.cseq, m.of, contact)
+	fmt.Fprintf(&b, "From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\n%s", m.from, to, m.callID, m.cseq, m.of, more)
 	return b.String() + tail(body, "application/sdp")
 }
 

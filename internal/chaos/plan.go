@@ -26,7 +26,8 @@ type plan struct {
 	byeCallee  bool
 	acts       []act
 	media      bool
-	reinviteOf int // status that a re-INVITE gets: 200, 488 or 491
+	aware      [2]bool // caller and callee know of recording (RFC 7866)
+	reinviteOf int     // status that a re-INVITE gets: 200, 488 or 491
 }
 
 // act is something that a party does in mid-call.
@@ -61,6 +62,7 @@ func draw(r *rand.Rand) plan {
 		p.acksLost = 1 + r.IntN(2)
 	}
 	p.neverAcks = chance(1)
+	p.aware = [2]bool{chance(20), chance(20)}
 	p.talk = ms(1500)
 	switch r.IntN(4) {
 	case 0:

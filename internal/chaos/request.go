@@ -59,8 +59,8 @@ func (e *end) send(method, body, kind string, on func(*message)) *request {
 
 // compose makes a request of this party.
 func (e *end) compose(method, branch string, cseq uint32, body, kind string) string {
-	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=%s\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <%s>\r\n%s",
-		method, e.target(), e.place.addr, branch, e.local, e.remote, e.call.id, cseq, method, e.contact(), tail(body, kind))
+	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=%s\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <%s>\r\n%s%s",
+		method, e.target(), e.place.addr, branch, e.local, e.remote, e.call.id, cseq, method, e.contact(), e.supported(), tail(body, kind))
 }
 
 // transmit sends it until it is answered.
@@ -156,7 +156,7 @@ func (s *served) reply(status int, body string) {
 	if !tagged(to) {
 		to += ";tag=" + s.end.tag
 	}
-	s.last = s.req.reply(status, to, s.end.contact(), body)
+	s.last = s.req.reply(status, to, fmt.Sprintf("Contact: <%s>\r\n%s", s.end.contact(), s.end.supported()), body)
 	if status < 200 || s.req.method != "INVITE" {
 		if status >= 200 {
 			s.final = status

@@ -259,12 +259,22 @@ func (c *call) release() {
 // even when the mailbox is full.
 func (c *call) post(ev event) { c.mail.insist(ev) }
 
+// postReply posts what a response brings about. A final one, or that none came,
+// is said once.
+func (c *call) postReply(res *sip.Response, ev event) {
+	if res != nil && res.IsProvisional() {
+		c.mail.post(ev)
+		return
+	}
+	c.post(ev)
+}
+
 // after runs f on the call's goroutine, which calls it, when d has passed and the
 // call isn't over.
 func (c *call) after(d time.Duration, f func()) *time.Timer {
 	var t *time.Timer
 	t = time.AfterFunc(d, func() {
-		c.mail.post(event{kind: evTimer, run: func() {
+		c.post(event{kind: evTimer, run: func() {
 			delete(c.timers, t)
 			f()
 		}})

@@ -65,7 +65,7 @@ func (c *call) transact(to *leg, build func(way) *sip.Request, on func(*sip.Resp
 		return out
 	})
 	if _, err := w.by.tx.send(out, w.to, func(res *sip.Response) {
-		c.mail.post(event{kind: evReply, run: func() {
+		c.postReply(res, event{kind: evReply, run: func() {
 			if res != nil && to == c.b {
 				c.focus(tagOf(header(res, "to")))
 			} else if res != nil {
@@ -209,7 +209,7 @@ func (c *call) onOffer(ev event) {
 		return relayRequest(ev.tx.req, uri, hop{via: w.via(), contact: w.by.contact, routes: to.routes,
 			maxHops: maxHops(ev.tx.req), cseq: inv.number, body: body})
 	}, func(res *sip.Response) {
-		c.mail.post(event{kind: evReply, run: func() { c.offerReply(inv, res) }})
+		c.postReply(res, event{kind: evReply, run: func() { c.offerReply(inv, res) }})
 	}) {
 		c.re = nil
 		c.refuse(ev, sip.StatusServiceUnavailable, "Service Unavailable")

@@ -273,7 +273,7 @@ func (g *Gate) endAll() {
 	}
 	g.mu.Unlock()
 	for _, c := range calls {
-		c.mail.post(event{kind: evEnd})
+		c.post(event{kind: evEnd})
 	}
 }
 
@@ -353,7 +353,7 @@ func (t *transport) inDialog(tx *serverTx) {
 // cancel tells the INVITE's call (RFC 3261 section 9.2).
 func (t *transport) cancel(req *sip.Request, invite *serverTx) {
 	if c := invite.call.Load(); c != nil {
-		c.mail.post(event{kind: evCancel, tx: invite, req: req})
+		c.post(event{kind: evCancel, tx: invite, req: req})
 	}
 }
 

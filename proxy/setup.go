@@ -111,7 +111,7 @@ func (c *call) inviteReply(attempt int, res *sip.Response) {
 	case res != nil && res.IsSuccess():
 		kind = evAnswer
 	}
-	c.mail.post(event{kind: kind, leg: c.b, res: res, attempt: attempt})
+	c.postReply(res, event{kind: kind, leg: c.b, res: res, attempt: attempt})
 }
 
 // lateReply takes what a peer says that was given up for another: it is

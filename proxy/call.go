@@ -209,7 +209,8 @@ func (c *call) run(tx *serverTx) {
 // 32 s (RFC 3261 section 17) and know it: nobody reads these fields any more.
 func (c *call) forget() {
 	c.media, c.law = callMedia{}, callLaw{}
-	c.inv, c.re, c.own, c.said, c.last, c.ring, c.former, c.forks, c.asked, c.untried = nil, nil, nil, nil, nil, nil, nil, nil, nil, nil
+	c.inv, c.re, c.last, c.own, c.said = nil, nil, nil, nil, nil
+	c.ring, c.former, c.forks, c.asked, c.untried = nil, nil, nil, nil, nil
 	for _, l := range []*leg{c.a, c.b} {
 		l.offer, l.sdp, l.told, l.offered = nil, nil, told{}, told{}
 	}

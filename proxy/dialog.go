@@ -294,38 +294,6 @@ func (c *call) onBye(ev event) {
 	c.passBye(ev)
 }
 
-// sendByeLater passes on the BYE that waited for the caller's ACK.
-func (c *call) sendByeLater() {
-	if pass := c.byeLater; pass != nil {
-		c.byeLater = nil
-		pass()
-	}
-}
-
-// dropBye: the caller hung up itself while the called party's BYE waited.
-func (c *call) dropBye() {
-	if c.byeLater != nil {
-		c.byeLater = nil
-		c.end()
-	}
-}
-
-// passBye passes a BYE on; the call ends with its answer.
-func (c *call) passBye(ev event) {
-	c.forward(ev.leg, ev.tx, ev.tx.req.Body(), func(res *sip.Response) {
-		if res == nil {
-			c.refuse(ev, sip.StatusOK, "OK")
-		} else {
-			c.passBack(ev.leg, ev.tx, res, nil)
-		}
-		if res != nil && (res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired) {
-			return // it will come again with credentials
-		}
-		c.end()
-	})
-	c.after(lifetime, c.endNow)
-}
-
 // settleAck acknowledges a 2xx whose ACK may not come any more.
 func (c *call) settleAck() {
 	for _, inv := range []*invite{c.inv, c.re} {

@@ -57,14 +57,15 @@ func (c *call) forward(from *leg, tx *serverTx, body []byte, reply func(*sip.Res
 }
 
 // transact makes a request for a leg's peer and sends it; on gets its responses
-// on the call's goroutine, nil if no final one came.
-func (c *call) transact(to *leg, build func(way) *sip.Request, on func(*sip.Response), failed func(error)) {
+// on the call's goroutine, nil if no final one came. It returns nil if the request
+// can't be sent.
+func (c *call) transact(to *leg, build func(way) *sip.Request, on func(*sip.Response), failed func(error)) *clientTx {
 	out, w := to.side.compose(to.way(), func(w way) *sip.Request {
 		out := build(w)
 		c.exchangeTags(out, to)
 		return out
 	})
-	if _, err := w.by.tx.send(out, w.to, func(res *sip.Response) {
+	client, err := w.by.tx.send(out, w.to, func(res *sip.Response) {
 		c.postReply(res, event{kind: evReply, run: func() {
 			if res != nil && to == c.b {
 				c.focus(tagOf(header(res, "to")))
@@ -73,9 +74,11 @@ func (c *call) transact(to *leg, build func(way) *sip.Request, on func(*sip.Resp
 			}
 			on(res)
 		}})
-	}); err != nil {
+	})
+	if err != nil {
 		failed(err)
 	}
+	return client
 }
 
 // passBack gives a response to who sent the request; nil is a timeout.

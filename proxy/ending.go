@@ -34,6 +34,9 @@ func (c *call) conclude() {
 			return
 		}
 	}
+	if c.own != nil {
+		return // its 2xx is owed an ACK
+	}
 	for _, inv := range []*invite{c.inv, c.re} {
 		if inv != nil && inv.ok != nil && !inv.acked {
 			return // who sent it may not have the 2xx yet
@@ -59,6 +62,9 @@ func (c *call) abandon(status int, reason string) {
 		if tx.final.Load() == 0 {
 			l.socket.answer(tx, status, reason)
 		}
+	}
+	if c.own != nil {
+		c.own.client.leave()
 	}
 	for _, inv := range []*invite{c.inv, c.re} {
 		if inv == nil {

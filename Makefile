@@ -48,6 +48,13 @@ bench-media: ## RTP through the gate, rtpengine and a floor in C; QUICK=1 for tw
 	  { apt-get update -q && apt-get install -yq --no-install-recommends gcc libc6-dev rtpengine-daemon; }
 	$(GO) run ./internal/bench/media $(if $(QUICK),-quick) $(ARGS)
 
+.PHONY: bench-sip chaos
+bench-sip: peers ## set-up capacity beside a plain proxy: 20,000 calls at 200 a second, twice; 5 minutes
+	E2E_BENCH=1 $(GO) test -count=1 -run 'TestBenchSip$$' -v -timeout 20m ./e2e
+
+chaos: ## 10,000 calls that misbehave at random moments, under the race detector; 4 minutes
+	E2E_RACE=1 E2E_CHAOS=$${E2E_CHAOS:-10000} $(GO) test -count=1 -run TestCallsOfChaos -v -timeout 30m ./e2e
+
 fuzz: ## 30 s on each fuzz target
 	@for target in $$(grep -rhoE '^func Fuzz\w+' --include='*_test.go' . | sed 's/func //'); do \
 	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' .)); \

@@ -167,13 +167,16 @@ func (pol *Policy) matches(called string) bool {
 	return false
 }
 
+// separators are RFC 3966's.
+var separators = strings.NewReplacer("-", "", ".", "", "(", "", ")", "", " ", "")
+
 // normalise takes the visual separators out of a telephone number
 // (RFC 3966 section 5.1.1) and leaves other names as they are but for case.
 func normalise(number string) string {
 	if strings.ContainsAny(number, ":@") {
 		return strings.ToLower(number)
 	}
-	return strings.ToLower(strings.NewReplacer("-", "", ".", "", "(", "", ")", "", " ", "").Replace(number))
+	return strings.ToLower(separators.Replace(number))
 }
 
 // Hash is a SHA-256.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -192,29 +191,4 @@ func TestBenchGrantLatency(t *testing.T) {
 	if at(.99) > 60 {
 		t.Errorf("the 99th percentile is over 60 ms")
 	}
-}
-
-// TestBenchSetUps: calls a second with sipp on both sides, no media.
-func TestBenchSetUps(t *testing.T) {
-	benchOnly(t)
-	needs(t, "sipp")
-	for _, rate := range []int{50, 100, 200} {
-		carrier, pbx := freePort(t), freePort(t)
-		g := startGate(t, setup{carrierPeer: carrier, pbxPeer: pbx, policies: "  - {name: all, action: bypass}\n", widePorts: true})
-		calls := rate * 15
-		quiet := func(s string) string {
-			return strings.ReplaceAll(s, "<nop><action><exec play_pcap_audio=\"\"/></action></nop>", "")
-		}
-		server := startSipp(t, "called", quiet(uas("")), pbx, "", calls)
-		start := time.Now()
-		client := startSipp(t, "caller", quiet(uac("100", "", 100*time.Millisecond)), carrier, g.Carrier, calls, "-r", strconv.Itoa(rate))
-		used := cpuSeconds(t, g.cmd.Process.Pid)
-		client.wait()
-		server.wait()
-		took := time.Since(start).Seconds()
-		used = cpuSeconds(t, g.cmd.Process.Pid) - used
-		t.Logf("%d calls at %d a second: %.1f s, CPU %.2f ms a call, RSS %.0f MiB", calls, rate, took, 1000*used/float64(calls), rssMiB(t, g.cmd.Process.Pid))
-		g.stop()
-	}
-	t.Logf("%d cores", runtime.NumCPU())
 }

@@ -99,7 +99,7 @@ type setup struct {
 	policies             string   // replaces the policies altogether
 	dataDir              string   // "": in the test's folder
 	grace                string
-	widePorts            bool   // thousands of media ports instead of 400
+	widePorts            bool   // thousands of media ports instead of 400; for one gate at a time
 	ports                int    // so many media ports; 0: 400
 	codecs               string // "": playable
 	extra                string // more top-level configuration
@@ -156,7 +156,7 @@ func (g *gate) yaml(s setup) string {
 	last := base + 399
 	switch {
 	case s.widePorts:
-		base, last = 40000, 59999
+		base, last = 10000, fewPortsBase-1 // below those that the system gives to sockets
 	case s.ports > 0: // beside everybody else's: the test knows them
 		base, last = fewPortsBase, fewPortsBase+s.ports-1
 	}

@@ -67,8 +67,9 @@ request_route {
 }
 `
 
-// startKamailio runs a Kamailio with those routes at an address.
-func startKamailio(t *testing.T, at, routes string) {
+// startKamailio runs a Kamailio with those routes at an address, and returns its
+// process. more are arguments.
+func startKamailio(t testing.TB, at, routes string, more ...string) (pid int) {
 	t.Helper()
 	path := needs(t, "kamailio")
 	modules, err := filepath.Glob("/usr/lib/*/kamailio/modules")
@@ -80,7 +81,7 @@ func startKamailio(t *testing.T, at, routes string) {
 	if err := os.WriteFile(config, fmt.Appendf(nil, kamailioConfig+"%s", at, modules[0], routes), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, "-f", config, "-DD", "-E", "-m", "16", "-M", "4", "-Y", dir)
+	cmd := exec.Command(path, append([]string{"-f", config, "-DD", "-E", "-m", "16", "-M", "4", "-Y", dir}, more...)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -107,7 +108,7 @@ func startKamailio(t *testing.T, at, routes string) {
 		_, _ = conn.Write([]byte(ping)) // refused until it listens
 		_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		if n, err := conn.Read(make([]byte, 4096)); err == nil && n > 0 {
-			return
+			return cmd.Process.Pid
 		}
 		if time.Now().After(end) {
 			t.Fatalf("kamailio doesn't answer\n%s", out)

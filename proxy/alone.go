@@ -29,7 +29,7 @@ func (c *call) onByeAlone(ev event) {
 		c.end()
 		return
 	}
-	c.after(lifetime, c.end)
+	c.after(lifetime, c.endNow)
 }
 
 // onOfferAlone answers a re-INVITE: hold, resume, another address. One without

@@ -27,24 +27,28 @@ type call struct {
 	mail   *mailbox
 	state  callState
 
-	a, b      *leg             // who calls, who is called
-	forks     map[string]*fork // by the called side's tag: its dialogs
-	expiry    *time.Timer      // of the session, RFC 4028
-	interval  time.Duration    // its interval
-	refresher *leg             // whose peer refreshes it
-	untried   []way            // further ways to the called party, while nobody there has answered
-	inv       *invite          // the INVITE that set the call up
-	re        *invite          // a later one, while it is under way
-	own       *indication      // one of our own, while it is under way
-	said      *indication      // the latest before
-	waiting   []event          // offers that wait for the end of our own
-	spell     *time.Timer      // until our own may be tried again
-	last      *invite          // the latest that was acknowledged
-	byeFrom   *leg             // who hung up first
-	ring      *ringFirst       // the caller is answered before the called party is rung; nil: it isn't
-	former    *call            // that this one takes the place of (RFC 3891)
+	a, b      *leg               // who calls, who is called
+	forks     map[string]*fork   // by the called side's tag: its dialogs
+	expiry    *time.Timer        // of the session, RFC 4028
+	interval  time.Duration      // its interval
+	refresher *leg               // whose peer refreshes it
+	untried   []way              // further ways to the called party, while nobody there has answered
+	inv       *invite            // the INVITE that set the call up
+	re        *invite            // a later one, while it is under way
+	own       *indication        // one of our own, while it is under way
+	said      *indication        // the latest before
+	waiting   []event            // offers that wait for the end of our own
+	spell     *time.Timer        // until our own may be tried again
+	last      *invite            // the latest that was acknowledged
+	byeFrom   *leg               // who hung up first
+	byeLater  func()             // passes on the BYE that waits for the caller's ACK; nil: none does
+	ring      *ringFirst         // the caller is answered before the called party is rung; nil: it isn't
+	former    *call              // that this one takes the place of (RFC 3891)
+	asked     map[*serverTx]*leg // requests of the peers that may be unanswered
 	answered  bool
-	outcome   string // a metric's label
+	over      bool                     // nothing is left to do but to wait for answers
+	outcome   string                   // a metric's label
+	timers    map[*time.Timer]struct{} // running, or stopped
 
 	media callMedia
 	law   callLaw
@@ -130,7 +134,7 @@ func (g *Gate) offerCall(t *transport, tx *serverTx) {
 func newCall(g *Gate, t *transport, tx *serverTx) *call {
 	req := tx.req
 	c := &call{gate: g, id: randomToken(), callID: header(req, "call-id"), mail: newMailbox(), outcome: "failed",
-		forks: map[string]*fork{}}
+		forks: map[string]*fork{}, asked: map[*serverTx]*leg{}, timers: map[*time.Timer]struct{}{}}
 	c.log = g.log.With("call", c.id, "trunk", t.side.trunk.Name)
 	c.dir = consent.Outbound
 	if t.side.party == consent.Remote {
@@ -177,9 +181,11 @@ func numberOf(uri string) string {
 func (c *call) run(tx *serverTx) {
 	defer c.gate.calls.Done()
 	defer c.survive()
+	c.ask(c.a, tx)
 	c.start(tx)
 	released := false
 	for {
+		c.conclude()
 		if c.state == ended && !released {
 			released = true
 			c.release()
@@ -196,6 +202,18 @@ func (c *call) run(tx *serverTx) {
 	}
 	c.law.close()
 	c.log.Info("call over", "outcome", c.outcome)
+	c.forget()
+}
+
+// forget lets go of what the call was made of. Its transactions outlive it by
+// 32 s (RFC 3261 section 17) and know it: nobody reads these fields any more.
+func (c *call) forget() {
+	c.media, c.law = callMedia{}, callLaw{}
+	c.inv, c.re, c.last, c.own, c.said = nil, nil, nil, nil, nil
+	c.ring, c.former, c.forks, c.asked, c.untried = nil, nil, nil, nil, nil
+	for _, l := range []*leg{c.a, c.b} {
+		l.offer, l.sdp, l.told, l.offered = nil, nil, told{}, told{}
+	}
 }
 
 // survive keeps a fault of ours in one call from ending all the others (law 2).
@@ -211,22 +229,17 @@ func (c *call) survive() {
 		c.media.relay.Close()
 	}
 	c.mail.close()
+	c.abandon(sip.StatusInternalServerError, "Server Internal Error")
 	c.gate.metrics.active.WithLabelValues(c.a.side.trunk.Name).Dec()
 	c.gate.release(c)
 }
 
 // release gives back what others may use, at the call's end.
 func (c *call) release() {
-	for _, t := range []*time.Timer{c.expiry, c.spell} {
-		if t != nil {
-			t.Stop()
-		}
+	for t := range c.timers {
+		t.Stop()
 	}
-	waiting := c.waiting
-	c.own, c.waiting = nil, nil
-	for _, ev := range waiting {
-		c.step(ev)
-	}
+	c.abandon(sip.StatusRequestTerminated, "Request Terminated")
 	if c.law.session != nil {
 		c.consent(consent.Event{Kind: consent.HangUp})
 		if c.ring != nil && c.ring.grant.Hash() != (consent.Hash{}) { // nobody came: the grant ends here
@@ -247,7 +260,26 @@ func (c *call) release() {
 // even when the mailbox is full.
 func (c *call) post(ev event) { c.mail.insist(ev) }
 
-// after posts f to the call's goroutine when d has passed.
+// postReply posts what a response brings about. A final one, or that none came,
+// is said once.
+func (c *call) postReply(res *sip.Response, ev event) {
+	if res != nil && res.IsProvisional() {
+		c.mail.post(ev)
+		return
+	}
+	c.post(ev)
+}
+
+// after runs f on the call's goroutine, which calls it, when d has passed and the
+// call isn't over.
 func (c *call) after(d time.Duration, f func()) *time.Timer {
-	return time.AfterFunc(d, func() { c.mail.post(event{kind: evTimer, run: f}) })
+	var t *time.Timer
+	t = time.AfterFunc(d, func() {
+		c.post(event{kind: evTimer, run: func() {
+			delete(c.timers, t)
+			f()
+		}})
+	})
+	c.timers[t] = struct{}{}
+	return t
 }

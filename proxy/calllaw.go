@@ -255,7 +255,7 @@ func (c *call) nextAsking(p consent.Party) int {
 func (c *call) play(p consent.Party) {
 	asked := c.nextAsking(p)
 	fail := func(reason string) {
-		c.mail.post(event{kind: evConsent, asked: asked,
+		c.post(event{kind: evConsent, asked: asked,
 			consent: consent.Event{Kind: consent.PromptFailed, Party: p, Reason: reason}})
 	}
 	c.law.keys[p] = true
@@ -274,7 +274,7 @@ func (c *call) play(p consent.Party) {
 			fail(played.Err.Error())
 			return
 		}
-		c.mail.post(event{kind: evConsent, asked: asked,
+		c.post(event{kind: evConsent, asked: asked,
 			consent: consent.Event{Kind: consent.PromptEnd, Party: p, Heard: c.heardOf(played)}})
 	})
 }
@@ -283,7 +283,7 @@ func (c *call) play(p consent.Party) {
 func (c *call) wait(p consent.Party, d time.Duration) {
 	asked := c.nextAsking(p)
 	c.law.timers[p] = time.AfterFunc(d, func() {
-		c.mail.post(event{kind: evConsent, asked: asked, consent: consent.Event{Kind: consent.Silence, Party: p}})
+		c.post(event{kind: evConsent, asked: asked, consent: consent.Event{Kind: consent.Silence, Party: p}})
 	})
 }
 
@@ -325,7 +325,7 @@ func (c *call) openTap() {
 	tap, err := c.media.relay.Open(c.law.scribe.granted(), c.law.sink)
 	if err != nil {
 		c.law.scribe.discard(c.law.sink, err.Error())
-		c.mail.post(event{kind: evConsent, consent: consent.Event{Kind: consent.RecorderFailed, Reason: err.Error()}})
+		c.post(event{kind: evConsent, consent: consent.Event{Kind: consent.RecorderFailed, Reason: err.Error()}})
 		return
 	}
 	c.media.tap = tap

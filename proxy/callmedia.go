@@ -70,7 +70,7 @@ func (c *call) onMedia(ev media.Event) {
 	case media.TapFailed:
 		out.Kind, out.Reason = consent.RecorderFailed, ev.Err.Error()
 	}
-	c.mail.post(event{kind: evConsent, consent: out})
+	c.post(event{kind: evConsent, consent: out})
 }
 
 // loseMedia ends a call that nothing is heard of any more: one side may be gone

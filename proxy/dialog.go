@@ -57,15 +57,16 @@ func (c *call) forward(from *leg, tx *serverTx, body []byte, reply func(*sip.Res
 }
 
 // transact makes a request for a leg's peer and sends it; on gets its responses
-// on the call's goroutine, nil if no final one came.
-func (c *call) transact(to *leg, build func(way) *sip.Request, on func(*sip.Response), failed func(error)) {
+// on the call's goroutine, nil if no final one came. It returns nil if the request
+// can't be sent.
+func (c *call) transact(to *leg, build func(way) *sip.Request, on func(*sip.Response), failed func(error)) *clientTx {
 	out, w := to.side.compose(to.way(), func(w way) *sip.Request {
 		out := build(w)
 		c.exchangeTags(out, to)
 		return out
 	})
-	if _, err := w.by.tx.send(out, w.to, func(res *sip.Response) {
-		c.mail.post(event{kind: evReply, run: func() {
+	client, err := w.by.tx.send(out, w.to, func(res *sip.Response) {
+		c.postReply(res, event{kind: evReply, run: func() {
 			if res != nil && to == c.b {
 				c.focus(tagOf(header(res, "to")))
 			} else if res != nil {
@@ -73,9 +74,11 @@ func (c *call) transact(to *leg, build func(way) *sip.Request, on func(*sip.Resp
 			}
 			on(res)
 		}})
-	}); err != nil {
+	})
+	if err != nil {
 		failed(err)
 	}
+	return client
 }
 
 // passBack gives a response to who sent the request; nil is a timeout.
@@ -209,7 +212,7 @@ func (c *call) onOffer(ev event) {
 		return relayRequest(ev.tx.req, uri, hop{via: w.via(), contact: w.by.contact, routes: to.routes,
 			maxHops: maxHops(ev.tx.req), cseq: inv.number, body: body})
 	}, func(res *sip.Response) {
-		c.mail.post(event{kind: evReply, run: func() { c.offerReply(inv, res) }})
+		c.postReply(res, event{kind: evReply, run: func() { c.offerReply(inv, res) }})
 	}) {
 		c.re = nil
 		c.refuse(ev, sip.StatusServiceUnavailable, "Service Unavailable")
@@ -278,30 +281,28 @@ func (c *call) onBye(ev event) {
 	}
 	if c.byeFrom != nil && c.byeFrom != ev.leg || c.inv.cancelled || c.ring != nil && !c.answered {
 		c.refuse(ev, sip.StatusOK, "OK") // both hung up at once
+		c.dropBye()
 		return
 	}
 	c.byeFrom = ev.leg
 	c.state = ending
 	c.settleAck()
-	c.forward(ev.leg, ev.tx, ev.tx.req.Body(), func(res *sip.Response) {
-		if res == nil {
-			c.refuse(ev, sip.StatusOK, "OK")
-		} else {
-			c.passBack(ev.leg, ev.tx, res, nil)
-		}
-		if res != nil && (res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired) {
-			return // it will come again with credentials
-		}
-		c.end()
-	})
 	c.after(byeGrace, func() { c.refuse(ev, sip.StatusOK, "OK") })
-	c.after(lifetime, c.end)
+	if ev.leg == c.inv.to && c.inv.ok != nil && !c.inv.acked {
+		// The caller may not have the 2xx yet, and would take a BYE for one of a
+		// call that isn't there (RFC 3261 section 15).
+		c.byeLater = func() { c.passBye(ev) }
+		return
+	}
+	c.passBye(ev)
 }
 
-// settleAck acknowledges a 2xx whose ACK will not come any more.
+// settleAck acknowledges a 2xx whose ACK may not come any more.
 func (c *call) settleAck() {
-	if c.inv.unacked != nil {
-		c.ackAnswer(c.inv, c.inv.unacked, nil)
+	for _, inv := range []*invite{c.inv, c.re} {
+		if inv != nil && inv.unacked != nil {
+			c.ackAnswer(inv, inv.unacked, nil)
+		}
 	}
 }
 
@@ -330,7 +331,7 @@ func (c *call) endBoth(reason string) {
 	}
 	c.sendBye(c.a, reason, done)
 	c.sendBye(c.b, reason, done)
-	c.after(lastWords, c.end)
+	c.after(lastWords, c.endNow)
 }
 
 // sendBye sends a BYE of our own to a leg's peer, in the far end's name; done is

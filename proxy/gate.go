@@ -103,6 +103,7 @@ func New(cfg Config) (*Gate, error) {
 		pbx.limits = carrier.limits
 	}
 	g.registrar, g.subscriptions = newRegistrar(&g.cfg), newSubscriptions()
+	g.metrics.watch(cfg.Registerer, g)
 	return g, nil
 }
 
@@ -272,7 +273,7 @@ func (g *Gate) endAll() {
 	}
 	g.mu.Unlock()
 	for _, c := range calls {
-		c.mail.post(event{kind: evEnd})
+		c.post(event{kind: evEnd})
 	}
 }
 
@@ -349,12 +350,10 @@ func (t *transport) inDialog(tx *serverTx) {
 	}
 }
 
-// cancel answers the CANCEL and tells the INVITE's call (RFC 3261 section 9.2).
-func (t *transport) cancel(tx *serverTx, invite *serverTx) {
-	tx.by = t
-	t.answer(tx, sip.StatusOK, "OK")
+// cancel tells the INVITE's call (RFC 3261 section 9.2).
+func (t *transport) cancel(req *sip.Request, invite *serverTx) {
 	if c := invite.call.Load(); c != nil {
-		c.mail.post(event{kind: evCancel, tx: invite, req: tx.req})
+		c.post(event{kind: evCancel, tx: invite, req: req})
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 type indication struct {
 	to     *leg
 	number uint32
+	client *clientTx
 	ack    *sip.Request
 	ackTo  *path
 }
@@ -46,7 +47,7 @@ func (c *call) sendIndication(l *leg) {
 	l.offered = c.tell(l, l.told.from)
 	l.refresh = false
 	c.own = own
-	c.transact(l, func(w way) *sip.Request {
+	own.client = c.transact(l, func(w way) *sip.Request {
 		out := c.request(l, w, sip.INVITE, uri, own.number)
 		out.AppendHeader(sip.NewHeader("Contact", ourContact("<"+l.other().target+">", w.by.contact)))
 		c.keepTimer(out, l)
@@ -140,6 +141,9 @@ func (c *call) acknowledge(own *indication, res *sip.Response) {
 	}
 	w := l.way()
 	own.ack, own.ackTo = c.request(l, w, sip.ACK, uri, own.number), w.by.endpoint.to(w.to)
+	if own.client != nil {
+		own.client.ack.Store(&ack2xx{tagOf(header(res, "to")), own.ack, own.ackTo})
+	}
 	c.repeatAck(own)
 }
 

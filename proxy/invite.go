@@ -82,12 +82,14 @@ func (c *call) accept(inv *invite, ok *sip.Response) {
 }
 
 func (c *call) repeat2xx(inv *invite) {
-	if inv.acked || c.state == ending || c.state == ended {
+	if inv.acked {
 		return
 	}
 	inv.waited += inv.again
 	if inv.waited >= 64*sip.T1 {
 		c.log.Warn("a 2xx was never acknowledged")
+		inv.acked = true // it is waited for no more
+		c.sendByeLater()
 		c.endBoth("SIP;cause=408;text=\"ACK timeout\"")
 		return
 	}
@@ -116,6 +118,9 @@ func (c *call) ackAnswer(inv *invite, res *sip.Response, ack *sip.Request) {
 	})
 	inv.tag = tagOf(header(res, "to"))
 	inv.ack, inv.ackTo, inv.unacked = out, w.by.endpoint.to(w.to), nil
+	if inv.client != nil {
+		inv.client.ack.Store(&ack2xx{inv.tag, out, inv.ackTo})
+	}
 	inv.sendAck(c)
 }
 
@@ -190,6 +195,7 @@ func (c *call) onAck(ev event) {
 	if c.state == answered || c.state == alone {
 		c.talk()
 	}
+	c.sendByeLater()
 }
 
 // onFurtherAnswer takes 2xx that come after the first: the same once more gets

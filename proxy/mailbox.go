@@ -20,8 +20,9 @@ func newMailbox() *mailbox { return &mailbox{wake: make(chan struct{}, 1)} }
 // post queues an event; false if the call is over or its box is full.
 func (m *mailbox) post(ev event) bool { return m.put(ev, mailboxSize) }
 
-// insist queues an event though the box be full: for the few that a call asked
-// for itself.
+// insist queues an event though the box be full: for what a call asked for itself,
+// and what is said to it once. Without its timers, answers and its end it would
+// stay for ever.
 func (m *mailbox) insist(ev event) { m.put(ev, 2*mailboxSize) }
 
 func (m *mailbox) put(ev event, limit int) bool {

@@ -16,8 +16,24 @@ var compact = map[string]string{"a": "accept-contact", "b": "referred-by", "c": 
 	"r": "refer-to", "s": "subject", "t": "to", "u": "allow-events", "v": "via", "x": "session-expires",
 	"y": "identity"}
 
+// known holds the names of headers as nearly everybody spells them: looking for
+// one in a message costs no new strings.
+var known = map[string]string{}
+
+func init() {
+	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq", "Contact", "Max-Forwards", "Content-Type",
+		"Content-Length", "Record-Route", "Route", "Allow", "Supported", "Require", "User-Agent", "Server", "Expires",
+		"Session-Expires", "Min-SE", "Accept", "Reason", "P-Asserted-Identity", "Remote-Party-ID", "Privacy", "Diversion",
+		"Authorization", "Proxy-Authorization", "Replaces", "Refer-To", "Event", "Date"} {
+		known[name] = strings.ToLower(name)
+	}
+}
+
 // canonical is a header's name in full and lower case.
 func canonical(name string) string {
+	if lower, ok := known[name]; ok {
+		return lower
+	}
 	lower := strings.ToLower(name)
 	if full, ok := compact[lower]; ok {
 		return full

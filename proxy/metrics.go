@@ -68,6 +68,27 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
+// watch makes the gauges of what must come back to 0 when no call is there.
+func (m *metrics) watch(reg prometheus.Registerer, g *Gate) {
+	f := promauto.With(reg)
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "consentgate_dialogs",
+		Help: "SIP dialogs of calls, by the tags that their peers use."}, func() float64 {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return float64(len(g.dialogs))
+	})
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "consentgate_sip_transactions",
+		Help: "SIP transactions: those under way, and those kept for repetitions, up to 32 s."}, func() float64 {
+		n := 0
+		for _, s := range g.sides {
+			for _, t := range s.endpoints {
+				n += t.tx.size()
+			}
+		}
+		return float64(n)
+	})
+}
+
 // trunk makes a trunk's series, at 0.
 func (m *metrics) trunk(name string) {
 	m.active.WithLabelValues(name)

@@ -13,7 +13,7 @@ func (c *call) notePreference(l *leg, m *sdp.Media) {
 	}
 	if now := m.RecordPref(); now != l.prefers {
 		l.prefers = now
-		c.mail.post(event{kind: evReply, run: func() { c.heed(l) }})
+		c.post(event{kind: evReply, run: func() { c.heed(l) }})
 	}
 }
 

@@ -187,7 +187,7 @@ func (c *call) onRinging(ev event) {
 // ringTone plays the ringing tone to the caller until something else is heard.
 func (c *call) ringTone() {
 	c.media.relay.Leg(c.a.party).Play(c.gate.cfg.Prompts.Ringing(), func(p media.Played) {
-		c.mail.post(event{kind: evReply, run: func() {
+		c.post(event{kind: evReply, run: func() {
 			if p.Complete && c.state == calling {
 				c.ringTone()
 			}
@@ -244,10 +244,10 @@ func (c *call) hangUpAlone(reason string) {
 		}
 	})
 	if underWay {
-		c.after(lifetime, c.end)
+		c.after(lifetime, c.endNow)
 		return
 	}
-	c.after(lastWords, c.end)
+	c.after(lastWords, c.endNow)
 }
 
 // cancelCalled gives up the INVITE that rings the called party.

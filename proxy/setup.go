@@ -111,7 +111,7 @@ func (c *call) inviteReply(attempt int, res *sip.Response) {
 	case res != nil && res.IsSuccess():
 		kind = evAnswer
 	}
-	c.mail.post(event{kind: kind, leg: c.b, res: res, attempt: attempt})
+	c.postReply(res, event{kind: kind, leg: c.b, res: res, attempt: attempt})
 }
 
 // lateReply takes what a peer says that was given up for another: it is
@@ -273,7 +273,7 @@ func (c *call) giveUp(status int, reason, cause string) {
 	if c.inv.provisional {
 		c.sendCancel(c.inv)
 	}
-	c.after(lifetime, c.end)
+	c.after(lifetime, c.endNow)
 }
 
 func (c *call) onEndEarly(ev event) {
@@ -283,7 +283,7 @@ func (c *call) onEndEarly(ev event) {
 
 // onEndEnding: the gate stops, so a far end that is dead isn't waited for as
 // long as the protocol would.
-func (c *call) onEndEnding(event) { c.after(lastWords, c.end) }
+func (c *call) onEndEnding(event) { c.after(lastWords, c.endNow) }
 
 // onEarlyBye: a caller may end an early dialog with BYE (RFC 3261 section 15).
 func (c *call) onEarlyBye(ev event) {
@@ -320,6 +320,3 @@ func (c *call) onRefusalEnding(event) {
 		c.end()
 	}
 }
-
-// end is the call's last transition.
-func (c *call) end() { c.state = ended }

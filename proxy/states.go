@@ -142,12 +142,13 @@ var transitions = [callStates]map[eventKind]transition{
 		evCancel:      ignored,
 		evAck:         (*call).onAck,
 		evBye:         (*call).onBye,
+		evOffer:       (*call).onGone,
 		evRequest:     (*call).onRequest,
 		evEnd:         (*call).onEndEnding,
 	},
 	ended: {
 		evProvisional: ignored, evAnswer: ignored, evRefusal: ignored, evCancel: ignored, evAck: ignored,
-		evEnd: ignored,
+		evBye: (*call).onGone, evOffer: (*call).onGone, evRequest: (*call).onGone, evEnd: ignored,
 	},
 }
 
@@ -168,6 +169,7 @@ func (c *call) step(ev event) {
 		return
 	}
 	if ev.tx != nil && ev.leg != nil {
+		c.ask(ev.leg, ev.tx)
 		if c.lostFork(ev.leg, ev.tx.req) {
 			c.refuse(ev, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 			return

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -30,7 +31,7 @@ type transactions struct {
 // transactionUser gets what the transactions deliver. No method may block.
 type transactionUser interface {
 	request(tx *serverTx)                         // a new request, neither ACK nor CANCEL
-	cancel(tx *serverTx, invite *serverTx)        // CANCEL of a known INVITE
+	cancel(req *sip.Request, invite *serverTx)    // the first CANCEL of a known INVITE
 	ack(req *sip.Request)                         // ACK of a 2xx
 	stray(res *sip.Response, from netip.AddrPort) // response without a transaction
 }
@@ -49,9 +50,10 @@ type serverTx struct {
 	// final is the status of the final response, 0 before. sipgo would let a
 	// late response replace a final one and retransmit it: a 200 to a
 	// cancelled INVITE.
-	final atomic.Int32
-	call  atomic.Pointer[call] // whose INVITE this is
-	to    way                  // to the registrant that it is for; the zero way: to the other side's peers
+	final     atomic.Int32
+	call      atomic.Pointer[call]         // whose INVITE this is
+	cancelled atomic.Pointer[sip.Response] // our answer to its CANCEL, once that has come
+	to        way                          // to the registrant that it is for; the zero way: to the other side's peers
 }
 
 // respond sends a response, unless a final one has been sent; a 2xx to an
@@ -122,7 +124,15 @@ func (t *transactions) receiveCancel(key string, req *sip.Request, from netip.Ad
 		t.answerStateless(req, from, sip.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 		return
 	}
-	t.handler.cancel(t.newServer(key, req, from), invite)
+	// No transaction: sipgo answers a CANCEL past its state machine, which then
+	// neither repeats the answer nor ever ends.
+	first := invite.cancelled.CompareAndSwap(nil, newResponse(req, from, sip.StatusOK, "OK", ""))
+	if err := t.endpoint.backTo(req, from).WriteMsg(invite.cancelled.Load()); err != nil {
+		t.log.Warn("answering a CANCEL", "error", err)
+	}
+	if first {
+		t.handler.cancel(req, invite)
+	}
 }
 
 // spin feeds a request to its transaction.
@@ -170,6 +180,8 @@ type clientTx struct {
 	invite  bool
 	refused atomic.Bool // a final response of 300 or more was seen
 	heard   atomic.Bool // any response was
+	final   atomic.Bool // a final response was
+	ack     atomic.Pointer[ack2xx]
 	resent  atomic.Bool // on a second connection
 	broken  atomic.Bool // its peer could not be reached
 	deliver func(*sip.Response)
@@ -187,7 +199,7 @@ func (t *transactions) send(req *sip.Request, dest Place, deliver func(*sip.Resp
 		settled: make(chan struct{}), over: make(chan struct{})}
 	c.path.request = req
 	c.tx = sip.NewClientTx(key, token(req), c.path, t.log)
-	c.tx.OnRetransmission(deliver)
+	c.tx.OnRetransmission(c.repeated)
 	c.tx.OnTerminate(func(key string, _ error) {
 		t.mu.Lock()
 		delete(t.client, key)
@@ -215,18 +227,50 @@ func token(req *sip.Request) *sip.Request {
 	return t
 }
 
+// ack2xx is the ACK of a 2xx, and where it goes.
+type ack2xx struct {
+	tag string // of the 2xx
+	req *sip.Request
+	to  *path
+}
+
+// repeated takes a repetition of a 2xx: its ACK got lost (RFC 3261 section
+// 13.2.2.4). That is the transaction's to repeat: it outlives the call.
+func (c *clientTx) repeated(res *sip.Response) {
+	a := c.ack.Load()
+	if a == nil || a.tag != tagOf(header(res, "to")) {
+		c.deliver(res)
+		return
+	}
+	if err := a.to.WriteMsg(a.req); err != nil {
+		c.path.endpoint.log.Warn("repeating an ACK", "error", err)
+	}
+}
+
 // pump takes responses off a transaction, which holds its lock meanwhile. After
 // the final one nothing more comes this way: repetitions of a 2xx go to deliver
 // directly, those of a failure get their ACK in receiveResponse.
 func (t *transactions) pump(c *clientTx) {
 	defer t.pumps.Done()
 	defer close(c.over)
+	// What rings has no end by itself (RFC 3261 section 16.6 item 11).
+	silence := time.NewTimer(maxRinging + lifetime)
+	defer silence.Stop()
 	for {
 		select {
 		case <-c.settled:
+		case <-silence.C:
+			c.tx.Terminate()
 		case res := <-c.tx.Responses():
+			silence.Reset(maxRinging + lifetime)
+			if res.StatusCode >= 200 {
+				c.final.Store(true)
+			}
 			c.deliver(res)
 			if res.StatusCode >= 200 {
+				if !c.invite { // timer K; sipgo keeps it for timer D, six times as long
+					time.AfterFunc(sip.Timer_K, c.tx.Terminate)
+				}
 				return
 			}
 		case <-c.tx.Done():
@@ -288,6 +332,13 @@ func (t *transactions) lost(to netip.AddrPort, unreached bool) {
 		c.broken.Store(true)
 		c.tx.Terminate()
 	}
+}
+
+// size is the number of transactions there are.
+func (t *transactions) size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.server) + len(t.client)
 }
 
 // close ends what transactions are left and waits for their pumps.

@@ -156,6 +156,9 @@ func (a *Audit) Append(ctx context.Context, r consent.Record) (uint64, error) {
 		n.opens = r.Hash()
 	case r.Kind == consent.Failed && r.Grant != nil:
 		n.closes = *r.Grant
+	case r.Kind == consent.Withdrawn, r.Kind == consent.Failed:
+	default: // it testifies that nothing is recorded: nothing hangs on when
+		n.later = true
 	}
 	seq, err := a.append(ctx, n)
 	return uint64(seq), err
@@ -169,6 +172,7 @@ type newEntry struct {
 	payload       []byte
 	opens, closes consent.Hash
 	end           bool
+	later         bool // it may wait for others to be written with
 }
 
 // noEntry is the index of an entry that was left out.
@@ -201,7 +205,7 @@ func (a *Audit) append(ctx context.Context, n newEntry) (int64, error) {
 	}
 	salt, commitment := commitTo(n.payload)
 	var seq int64 // written by the committer; read here only after it answered
-	err = a.commitThen(ctx, func(tx *bolt.Tx) error {
+	err = a.submit(ctx, &write{later: n.later, after: func() { a.account(n, seq) }, do: func(tx *bolt.Tx) error {
 		seq = noEntry
 		if n.end && tx.Bucket(bOpen).Get(n.closes[:]) == nil {
 			return nil
@@ -210,7 +214,7 @@ func (a *Audit) append(ctx context.Context, n newEntry) (int64, error) {
 		l := leaf{Seq: seq, At: time.Now().UTC().Truncate(time.Millisecond), Type: n.kind, Commitment: commitment}
 		sealed := seal(kek, asEntry, string(l.text()), append(salt[:saltSize:saltSize], n.payload...))
 		return a.put(tx, l, append([]byte(month+"\x00"), sealed...), n)
-	}, func() { a.account(n, seq) })
+	}})
 	if err != nil {
 		return 0, fmt.Errorf("appending to the audit log: %w", err)
 	}

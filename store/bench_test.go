@@ -30,7 +30,8 @@ func BenchmarkAppend(b *testing.B) {
 	for _, producers := range []int{1, 10, 100} {
 		b.Run(map[int]string{1: "1-producer", 10: "10-producers", 100: "100-producers"}[producers], func(b *testing.B) {
 			s, _ := kit(b)
-			rec := consent.Record{Kind: consent.Declined, Call: consent.Call{ID: "c", Remote: callerNumber}}
+			rec := consent.Record{Kind: consent.Withdrawn, // one that may not wait for company
+				Call: consent.Call{ID: "c", Remote: callerNumber}}
 			var left atomic.Int64
 			left.Store(int64(b.N))
 			b.ResetTimer()

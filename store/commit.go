@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -15,10 +16,14 @@ var errClosed = errors.New("the store is closed")
 // maxGroup bounds how many writes share one transaction.
 const maxGroup = 512
 
+// company is how long a write that nobody waits for waits for others to share its
+// transaction: of 200 calls a second that nobody records each would sync alone.
+const company = 20 * time.Millisecond
+
 // committer writes to a bbolt database in groups: what waits while a
 // transaction syncs goes into the next one together. A lone write waits for
-// nobody. bbolt's own Batch makes a lone write wait, and may run a function
-// twice.
+// nobody, unless it says that it may. bbolt's own Batch makes a lone write wait,
+// and may run a function twice.
 type committer struct {
 	db      *bolt.DB
 	queue   chan *write
@@ -32,6 +37,7 @@ type committer struct {
 type write struct {
 	do    func(tx *bolt.Tx) error
 	after func()     // runs once it is durable, whether or not the caller still waits; may be nil
+	later bool       // it may wait for company
 	done  chan error // of capacity 1: the committer never waits for a caller
 }
 
@@ -45,17 +51,17 @@ func newCommitter(db *bolt.DB, group func(tx *bolt.Tx) error) *committer {
 // commit runs do in a transaction and returns when it is on stable storage, or
 // with ctx's error; it may then still become durable.
 func (c *committer) commit(ctx context.Context, do func(tx *bolt.Tx) error) error {
-	return c.commitThen(ctx, do, nil)
+	return c.submit(ctx, &write{do: do})
 }
 
-// commitThen is commit, and calls after once the write is durable: by then the
+// submit is commit, and calls w.after once the write is durable: by then the
 // caller may have gone, its ctx having ended, so do and after may touch nothing
 // that the caller uses without a nil error.
-func (c *committer) commitThen(ctx context.Context, do func(tx *bolt.Tx) error, after func()) error {
+func (c *committer) submit(ctx context.Context, w *write) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("waiting for the disk: %w", ctx.Err())
 	}
-	w := &write{do, after, make(chan error, 1)}
+	w.done = make(chan error, 1)
 	select {
 	case c.queue <- w:
 	case <-c.quit:
@@ -103,14 +109,37 @@ func (c *committer) run() {
 	}
 }
 
-// gather takes what waits, without waiting for more.
+// gather takes what waits; for more it waits only while all of it may wait.
 func (c *committer) gather(first *write) []*write {
 	group := []*write{first}
+	if first.later {
+		group = c.accompany(group)
+	}
 	for len(group) < maxGroup {
 		select {
 		case w := <-c.queue:
 			group = append(group, w)
 		default:
+			return group
+		}
+	}
+	return group
+}
+
+// accompany lets a group that may wait grow until one comes that may not.
+func (c *committer) accompany(group []*write) []*write {
+	timer := time.NewTimer(company)
+	defer timer.Stop()
+	for len(group) < maxGroup {
+		select {
+		case w := <-c.queue:
+			group = append(group, w)
+			if !w.later {
+				return group
+			}
+		case <-timer.C:
+			return group
+		case <-c.quit:
 			return group
 		}
 	}

@@ -302,7 +302,7 @@ func TestVerifyWhileTheGateRuns(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				if _, err := s.Audit().Append(context.Background(), consent.Record{Kind: consent.Bypassed}); err != nil {
+				if _, err := s.Audit().Append(context.Background(), consent.Record{Kind: consent.Withdrawn}); err != nil {
 					t.Error(err)
 					return
 				}

@@ -16,7 +16,7 @@ import (
 // bbolt from growing its file, and with it every grant from its record.
 func TestASlowReaderDoesntHoldUpTheLog(t *testing.T) {
 	s, _ := kit(t)
-	big := consent.Record{Kind: consent.Bypassed, Reason: strings.Repeat("x", 64<<10)}
+	big := consent.Record{Kind: consent.Withdrawn, Reason: strings.Repeat("x", 64<<10)}
 	write := func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -65,11 +65,11 @@ func (o *onceWriter) Write(b []byte) (int, error) {
 func TestAnExportOfARunningGateIsWhole(t *testing.T) {
 	s, _ := kit(t)
 	for range 1000 {
-		_, err := s.Audit().Append(context.Background(), consent.Record{Kind: consent.Bypassed, Reason: strings.Repeat("x", 100)})
+		_, err := s.Audit().Append(context.Background(), consent.Record{Kind: consent.Withdrawn, Reason: strings.Repeat("x", 100)})
 		must(t, err)
 	}
 	out := &onceWriter{w: func(b []byte) (int, error) {
-		_, err := s.Audit().Append(context.Background(), consent.Record{Kind: consent.Bypassed})
+		_, err := s.Audit().Append(context.Background(), consent.Record{Kind: consent.Withdrawn})
 		return len(b), err
 	}}
 	must(t, s.Export(out))

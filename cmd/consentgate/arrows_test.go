@@ -12,6 +12,7 @@ import (
 var arrows = map[string][]string{
 	"consentgate/consent":             {},
 	"consentgate/internal/durable":    {},
+	"consentgate/internal/chaos":      {},
 	"consentgate/internal/phone":      {},
 	"consentgate/internal/mutate":     {},
 	"consentgate/internal/scenario":   {"internal/phone"},

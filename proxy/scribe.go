@@ -19,7 +19,7 @@ type scribe struct {
 }
 
 // scribeQueue bounds what may wait for a disk: far more than a call has.
-const scribeQueue = 64
+const scribeQueue = 256
 
 func newScribe(c *call) *scribe {
 	s := &scribe{call: c, jobs: make(chan func(), scribeQueue)}

@@ -37,7 +37,7 @@ type call struct {
 	re        *invite            // a later one, while it is under way
 	own       *indication        // one of our own, while it is under way
 	said      *indication        // the latest before
-	waiting   []event            // offers that wait for the end of our own
+	waiting   []event            // offers that came too early
 	spell     *time.Timer        // until our own may be tried again
 	last      *invite            // the latest that was acknowledged
 	byeFrom   *leg               // who hung up first

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -99,7 +100,12 @@ func (c *call) passBack(from *leg, tx *serverTx, res *sip.Response, body []byte)
 // onRequest passes on whatever the gate has no business with, but for a key
 // pressed by SIP INFO while its party is being asked.
 func (c *call) onRequest(ev event) {
-	if ev.tx.req.Method == sip.UPDATE && hasSDP(ev.tx.req) && c.collides(ev) {
+	if ev.tx.req.Method == sip.UPDATE && hasSDP(ev.tx.req) && c.own != nil {
+		if ev.leg == c.own.to { // RFC 3311 section 5.2
+			c.refuse(ev, sip.StatusRequestPending, "Request Pending")
+		} else {
+			c.await(ev)
+		}
 		return
 	}
 	if key, ok := infoKey(ev.tx.req); ok && c.law.session != nil {
@@ -187,11 +193,11 @@ func (c *call) onOffer(ev event) {
 	case c.re != nil && c.re.from == ev.leg && c.re.ok == nil: // RFC 3261 section 14.2
 		c.refuse(ev, sip.StatusInternalServerError, "Server Internal Error", sip.NewHeader("Retry-After", "2"))
 		return
-	case c.re != nil || !c.inv.acked:
-		c.refuse(ev, sip.StatusRequestPending, "Request Pending")
+	case c.unacknowledged(ev.leg), c.own != nil && c.own.to != ev.leg:
+		c.await(ev)
 		return
-	}
-	if c.collides(ev) {
+	case c.re != nil || !c.inv.acked || c.own != nil:
+		c.refuse(ev, sip.StatusRequestPending, "Request Pending")
 		return
 	}
 	from, to := ev.leg, ev.leg.other()
@@ -264,6 +270,13 @@ func (c *call) offerReply(inv *invite, res *sip.Response) {
 // onLaterCancel: a re-INVITE is being cancelled. The far end decides what it
 // becomes, as without us.
 func (c *call) onLaterCancel(ev event) {
+	for i, w := range c.waiting {
+		if w.tx == ev.tx {
+			c.waiting = slices.Delete(c.waiting, i, i+1)
+			c.refuse(w, sip.StatusRequestTerminated, "Request Terminated")
+			return
+		}
+	}
 	if c.re == nil || ev.tx != c.re.tx || c.re.ok != nil {
 		return
 	}

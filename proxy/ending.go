@@ -17,6 +17,7 @@ func (c *call) end() {
 		return
 	}
 	c.over, c.state = true, ending
+	c.resume()
 	c.after(lifetime, c.endNow)
 }
 

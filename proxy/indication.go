@@ -96,11 +96,7 @@ func (c *call) indicated(own *indication, res *sip.Response) {
 		c.log.Warn("a party's telephone refused to be told of recording", "side", l.side.name())
 	}
 	c.own, c.said = nil, own
-	waiting := c.waiting
-	c.waiting = nil
-	for _, ev := range waiting {
-		c.step(ev)
-	}
+	c.resume()
 }
 
 // agreed puts the answer into force.
@@ -154,21 +150,4 @@ func (c *call) repeatAck(own *indication) {
 	if err := own.ackTo.WriteMsg(own.ack); err != nil {
 		c.log.Warn("sending an ACK", "error", err)
 	}
-}
-
-// collides reports whether an offer of a leg's peer meets one of our own. The
-// same peer's is refused, for it will refuse ours, too (RFC 3261 section 14.2);
-// the other's waits.
-func (c *call) collides(ev event) bool {
-	switch {
-	case c.own == nil:
-		return false
-	case ev.leg == c.own.to:
-		c.refuse(ev, sip.StatusRequestPending, "Request Pending")
-	case len(c.waiting) > 0 && ev.kind == evOffer: // RFC 3261 section 14.2
-		c.refuse(ev, sip.StatusInternalServerError, "Server Internal Error", sip.NewHeader("Retry-After", "2"))
-	default:
-		c.waiting = append(c.waiting, ev)
-	}
-	return true
 }

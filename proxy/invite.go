@@ -187,6 +187,7 @@ func (c *call) onAck(ev event) {
 		}
 	}
 	inv.from.offer, inv.to.offer = nil, nil // whoever made it, it is answered
+	c.resume()
 	if inv == c.re {
 		c.re = nil
 		c.last = inv

@@ -37,7 +37,8 @@ const (
 // Q.23, received as Q.24 says. The zero Tones is ready. It is for one goroutine,
 // and allocates nothing.
 //
-// Places are counted in samples since the first one, those lost included.
+// Places are counted in samples since the first one, those lost included; a rest
+// counts as a window.
 type Tones struct {
 	end     int64           // place behind the latest sample
 	samples [window]float64 // the latest
@@ -75,6 +76,7 @@ func (t *Tones) Lose(n int) {
 // Rest says that the audio stopped for a while: what sounded has ended.
 func (t *Tones) Rest() {
 	t.finish()
+	t.end += window
 	t.whole, t.wait, t.hole = 0, window, span{}
 }
 

@@ -172,10 +172,15 @@ func (t *Tones) Confirm() {
 		return
 	}
 	r.counted = true
-	t.key = span{r.from - margin, r.to + margin}
-	if t.hole.from < r.from && t.hole.to >= t.key.from {
-		t.key.from = t.hole.from - brief // it may have begun before the loss
+	t.key = span{t.begin(), r.to + margin}
+}
+
+// begin is the place where the run may have begun: before a loss, perhaps.
+func (t *Tones) begin() int64 {
+	if t.hole.from < t.run.from && t.hole.to >= t.run.from-step {
+		return t.hole.from - brief
 	}
+	return t.run.from - margin
 }
 
 // finish ends the run.
@@ -195,7 +200,7 @@ func (t *Tones) Judge(from, to int64) Verdict {
 	switch {
 	case from < t.key.to && to > t.key.from:
 		return Keyed
-	case t.run.key != 0 && to > t.run.from-margin:
+	case t.run.key != 0 && to > t.begin():
 		return Suspect
 	case to <= t.decided():
 		return Clean
@@ -208,5 +213,5 @@ func (t *Tones) decided() int64 {
 	if t.whole < window && t.hole.to > 0 {
 		return t.hole.from - brief
 	}
-	return t.end + int64(t.wait) - window - margin
+	return t.end + int64(t.wait) - window - 2*margin // a loss may come now, and windows at its edge
 }

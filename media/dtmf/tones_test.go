@@ -260,6 +260,46 @@ func TestAKeyBesideALossIsKeyedOnItsOtherSide(t *testing.T) {
 	}
 }
 
+// FuzzTones: no audio, lengths of packets and losses make it fail; verdicts that
+// are final stay; and where nothing is lost, packets' lengths don't matter.
+func FuzzTones(f *testing.F) {
+	pcm := make([]int16, 1600)
+	sound{key: '1', ms: 60, level: -10}.play(pcm, 300)
+	seed := make([]byte, len(pcm))
+	for i, s := range pcm {
+		seed[i] = g711.EncodeUlawFrame(s)
+	}
+	f.Add(seed, uint8(160), uint16(0))
+	f.Add(seed, uint8(40), uint16(700))
+	f.Fuzz(func(t *testing.T, audio []byte, length uint8, lost uint16) {
+		pcm := make([]int16, len(audio))
+		for i, b := range audio {
+			pcm[i] = g711.DecodeUlawFrame(b)
+		}
+		n := int(length) + 1
+		if lost == 0 && hear(pcm, n) != hear(pcm, 160) {
+			t.Errorf("%q in packets of %d, %q in packets of 160", hear(pcm, n), n, hear(pcm, 160))
+		}
+		var tones dtmf.Tones
+		final := map[int64]dtmf.Verdict{}
+		for i := 0; i < len(pcm); i += n {
+			if lost > 0 && i/n%7 == int(lost)%7 {
+				tones.Lose(1 + int(lost)%480)
+			}
+			tones.Feed(pcm[i:min(i+n, len(pcm))])
+			for at := max(0, tones.End()-1000); at < tones.End(); at += 50 {
+				v := tones.Judge(at, at+1)
+				if was, ok := final[at]; ok && was == dtmf.Clean && v != was {
+					t.Fatalf("sample %d was clean, and is %d", at, v)
+				}
+				if v >= dtmf.Clean {
+					final[at] = v
+				}
+			}
+		}
+	})
+}
+
 // BenchmarkTones is a packet of 20 ms.
 func BenchmarkTones(b *testing.B) {
 	for _, s := range []struct {

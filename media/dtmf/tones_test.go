@@ -4,7 +4,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/zaf/g711"
 
@@ -300,6 +302,15 @@ func FuzzTones(f *testing.F) {
 	})
 }
 
+// cpu is the process's CPU time so far.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // BenchmarkTones is a packet of 20 ms.
 func BenchmarkTones(b *testing.B) {
 	for _, s := range []struct {
@@ -319,9 +330,11 @@ func BenchmarkTones(b *testing.B) {
 		b.Run(s.name, func(b *testing.B) {
 			var tones dtmf.Tones
 			b.ReportAllocs()
+			start := cpu()
 			for b.Loop() {
 				tones.Feed(s.pcm)
 			}
+			b.ReportMetric(float64((cpu()-start).Nanoseconds())/1000/float64(b.N), "us-cpu/packet")
 		})
 	}
 }

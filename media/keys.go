@@ -80,7 +80,7 @@ func (l *Leg) leaked() {
 // audio looks for tones in a packet of audio, where they matter, and hands it to
 // the tap, if there is one.
 func (l *Leg) audio(p *place, h header, data []byte, t *Tap, bridged bool, at time.Time) (ours bool) {
-	counts := p.InBand && l.keys.wanted.Load()
+	counts := p.InBand && (l.keys.wanted.Load() || l.keys.tones.oursSounds())
 	if t == nil && !counts {
 		return false
 	}
@@ -103,14 +103,14 @@ func (l *Leg) audio(p *place, h header, data []byte, t *Tap, bridged bool, at ti
 	if !counts {
 		return false
 	}
-	since, sounds := b.found.Sounds()
 	if key != 0 {
 		b.ours = !bridged
+		since, _ := b.found.Sounds()
 		sofar := b.found.End() - since
 		l.press(consent.Press{Key: key, Via: "inband", SSRC: h.ssrc, RTPTime: b.next - uint32(sofar),
 			Duration: samples(int(sofar)), At: at})
 	}
-	return sounds && b.ours
+	return b.oursSounds()
 }
 
 // tones finds keys in one leg's audio, however its packets come.
@@ -121,6 +121,16 @@ type tones struct {
 	next  uint32 // RTP time of the packet that is expected
 	ours  bool   // the latest key began while the parties were apart: the other doesn't hear its end
 	pcm   [maxPacket]int16
+}
+
+// oursSounds reports whether a key goes on that began while the parties were
+// apart. A no has made keys worthless by then, but the other party needn't hear it.
+func (b *tones) oursSounds() bool {
+	if b == nil || !b.ours {
+		return false
+	}
+	_, sounds := b.found.Sounds()
+	return sounds
 }
 
 // span is a packet's place in a leg's audio, in samples.

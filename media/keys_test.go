@@ -207,6 +207,7 @@ func TestTheEndOfAConsentToneIsOurs(t *testing.T) {
 	k.say(2)
 	k.say(3, 697, 1209)
 	<-k.events
+	k.leg.Listen(false) // as after a no
 	k.relay.Bridge()
 	tap := k.open(t, discard{})
 	defer tap.Close("end")

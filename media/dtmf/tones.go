@@ -81,7 +81,7 @@ func (t *Tones) Rest() {
 }
 
 // Feed takes the next samples and returns the key that counts with them, 0 if
-// none does.
+// none does. 60 ms hold no two keys; of more, the latest is returned.
 func (t *Tones) Feed(pcm []int16) (key consent.Key) {
 	if t.end == 0 {
 		t.wait = window
@@ -92,7 +92,9 @@ func (t *Tones) Feed(pcm []int16) (key consent.Key) {
 		pcm = pcm[n:]
 		if t.wait -= n; t.wait == 0 {
 			t.look()
-			key = max(key, t.count())
+			if k := t.count(); k != 0 {
+				key = k
+			}
 		}
 	}
 	return key

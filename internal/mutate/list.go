@@ -44,7 +44,7 @@ var mutations = []mutation{
 		"		case c.silent():\n", "		case false:\n",
 		"./e2e", "TestScenarios/t38-in-answer-time"},
 	{"2: tones are an answer where events were agreed on", "media/keys.go",
-		"p.InBand && l.keys.wanted.Load()", "l.keys.wanted.Load()",
+		"counts := p.InBand && (", "counts := (",
 		"./media", "TestTonesAreKeysWhereEventsWereNotAgreedOn"},
 	{"2: a key that comes two ways counts twice", "consent/press.go",
 		"return *q, false", "return *q, true",

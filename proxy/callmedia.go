@@ -182,7 +182,7 @@ const telephoneEvent = "TELEPHONE-EVENT"
 
 // keepPlayable keeps what a prompt can be played in and what goes with it.
 func keepPlayable(c sdp.Codec) bool {
-	return playable(c) || c.Name == telephoneEvent || c.Name == "CN"
+	return playable(c) || c.Name == telephoneEvent && c.ClockRate == 8000 || c.Name == "CN"
 }
 
 func playable(c sdp.Codec) bool { return (c.Name == "PCMU" || c.Name == "PCMA") && c.ClockRate == 8000 }

@@ -2,7 +2,7 @@
 GO ?= go
 export GOFLAGS ?= -mod=readonly
 
-.PHONY: help build demo test check race e2e interop peers mutate bench bench-media fuzz prompts clean
+.PHONY: help build demo test check race e2e interop peers talkoff mutate bench bench-media fuzz prompts clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,11 +35,18 @@ peers: ## installs what tests call and listen with, where it is missing
 	@for p in tshark linphonec; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends tshark linphone-cli; } # recommended: mDNS, desktops
 
+RECORDINGS = $(foreach l,en es fr it ru,asterisk-core-sounds-$(l)-wav)
+
+talkoff: ## ten hours of speech, synthetic and of people, in which no key may be found; some minutes
+	@{ command -v espeak-ng && command -v sox && ls /usr/share/asterisk/sounds/*/*.wav; } >/dev/null 2>&1 || \
+	  { apt-get update -q && apt-get install -yq espeak-ng sox $(RECORDINGS); }
+	TALKOFF=10h TALKOFF_SEED=1000000 $(GO) test -count=1 -run TestNobodyIsTakenForAKey -v -timeout 60m ./media/dtmf
+
 mutate: ## breaks each invariant on purpose; the suite must notice
 	$(GO) run ./internal/mutate
 
 bench: ## costs beside the machine's floor, in one run
-	$(GO) test -run xxx -bench . -benchtime 20000x ./media
+	$(GO) test -run xxx -bench . -benchtime 20000x ./media ./media/dtmf
 	$(GO) test -run xxx -bench . -benchtime 2000x ./store
 	E2E_BENCH=1 $(GO) test -count=1 -run TestBench -v -timeout 15m ./e2e
 

@@ -134,6 +134,7 @@ type Machine struct {
 	policy  *Policy
 	asks    [2]ask
 	keys    [2]keySequence
+	presses [2]presses
 	paused  [2]bool // who asked for the pause
 	console bool    // the console asked for the pause
 	moving  bool    // a transfer is under way
@@ -291,6 +292,11 @@ var table = [states]map[EventKind]step{
 // an event: the machine is unchanged and the caller should count it.
 func (m Machine) Step(ev Event) (next Machine, acts []Act, expected bool) {
 	if ev.Kind == KeyPressed {
+		was, is := m.presses[ev.Party].took(ev.Press)
+		if !is {
+			m.alsoBy(ev.Party, was)
+			return m, nil, true
+		}
 		ev = m.translate(ev)
 	}
 	f := table[m.State][ev.Kind]

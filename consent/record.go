@@ -50,7 +50,7 @@ func (k *Key) UnmarshalText(b []byte) (err error) {
 // Press is a key and how it reached us: part of the evidence.
 type Press struct {
 	Key      Key           `json:"key"`
-	Via      string        `json:"via"`                // "rfc4733", "info" or "inband"
+	Via      string        `json:"via"`                // "rfc4733", "info" or "inband"; "rfc4733+info" where it came by more ways
 	SSRC     uint32        `json:"ssrc,omitempty"`     // of the RTP stream that carried it
 	RTPTime  uint32        `json:"rtp_time,omitempty"` // RFC 4733 section 2.1: the event's start
 	Duration time.Duration `json:"duration,omitempty"` // as reported when the key counted

@@ -127,6 +127,9 @@ func (p *played) Finish() (*scenario.Evidence, error) {
 	ev := p.evidence()
 	for _, r := range ev.records {
 		out.Records = append(out.Records, string(r.Kind))
+		for _, a := range r.Answers {
+			out.Ways = append(out.Ways, a.Press.Via)
+		}
 	}
 	for _, e := range ev.entries {
 		if e.Type == store.TypeSealed {

@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"consentgate/consent"
-	"consentgate/media/dtmf"
 	"consentgate/media/sockets"
 )
 
@@ -24,7 +23,7 @@ type Leg struct {
 
 	place atomic.Pointer[place] // nil until SetPeer: every packet is a stranger's
 	out   stream                // towards this leg's peer
-	keys  dtmf.Keypad           // of the sockets' thread
+	keys  keys                  // of the sockets' thread
 
 	watch    watch
 	measures measures
@@ -108,16 +107,12 @@ func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 	}
 	l.taken.Inc()
 	bridged := l.relay.bridged.Load()
-	if rate := p.events[h.pt]; rate != 0 {
-		if l.key(h, rate, !bridged, at) {
-			l.relay.drop(ourKey)
-			return
-		}
-	} else {
+	if p.events[h.pt] == 0 {
 		l.watch.heard(p, h, at)
-		if t := l.relay.tap.Load(); t != nil && bridged {
-			t.offer(l.party, p, data, at)
-		}
+	}
+	if l.heed(p, h, data, bridged, at) {
+		l.relay.drop(ourKey)
+		return
 	}
 	if !bridged {
 		l.relay.drop(gated)
@@ -125,15 +120,6 @@ func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 	}
 	p.renumber(data, h.pt)
 	l.relay.legs[l.party.Other()].forward(data, h, at)
-}
-
-// key reports the keys in a packet, and whether it must not be passed on.
-func (l *Leg) key(h header, rate int, apart bool, at time.Time) bool {
-	presses, swallow := l.keys.Feed(dtmf.Packet{SSRC: h.ssrc, Timestamp: h.ts, Payload: h.payload, ClockRate: rate, At: at}, apart)
-	for _, press := range presses {
-		l.relay.emit(Event{Kind: KeyPressed, Party: l.party, Press: press})
-	}
-	return swallow
 }
 
 // forward sends the other party's packet to this leg's peer.

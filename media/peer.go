@@ -15,14 +15,18 @@ type Peer struct {
 	Codecs    []Codec       // what it may send; names the formats of a recording
 	Events    []uint8       // payload types of its telephone-events at 8 kHz; at other rates, by Codecs
 	Mute      bool          // it won't send now: it is on hold, or holds the other
+	InBand    bool          // its keys are tones in its audio: telephone-event wasn't agreed on
 	Ptime     time.Duration // of prompts to it; what isn't 5 to 100 ms is taken for 20 ms
 	// Renumber are payload types that it sends by a number that the other party
 	// doesn't know them by, with the number to pass them on by. Nil: none.
 	Renumber map[uint8]uint8
 }
 
-// eventEncoding is the name of RFC 4733's payload in SDP, in upper case.
-const eventEncoding = "TELEPHONE-EVENT"
+// Names in SDP, in upper case, of the payloads of RFC 4733 and RFC 2198.
+const (
+	eventEncoding     = "TELEPHONE-EVENT"
+	redundantEncoding = "RED"
+)
 
 // place is a Peer in force, and the addresses that it sends from.
 type place struct {
@@ -31,6 +35,7 @@ type place struct {
 	events    [128]int    // clock rate by payload type; 0: not telephone-events
 	known     [128]Codec  // by payload type; zero: unknown
 	numbers   *[128]uint8 // to pass payload types on by; nil: as they are
+	redundant [128]bool   // by payload type: blocks of RFC 2198
 }
 
 // newPlace puts a description into force after old, which may be nil.
@@ -68,6 +73,7 @@ func newPlace(p Peer, old *place, former [2]netip.AddrPort, until time.Time) *pl
 		if strings.EqualFold(c.Name, eventEncoding) && c.ClockRate > 0 {
 			n.events[c.PayloadType&0x7f] = c.ClockRate
 		}
+		n.redundant[c.PayloadType&0x7f] = strings.EqualFold(c.Name, redundantEncoding)
 	}
 	return n
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"consentgate/consent"
+	"consentgate/media/dtmf"
 )
 
 // tapQueue bounds the packets that may wait for a recorder: five seconds of
@@ -43,9 +44,11 @@ type item struct {
 	party consent.Party
 	at    time.Time
 
-	data *[maxPacket]byte // nil for a gap
-	n    int
-	from *place // the description by which it came
+	data    *[maxPacket]byte // nil for a gap
+	n       int
+	from    *place // the description by which it came
+	span    span   // of its audio, where it may be of a key
+	verdict dtmf.Verdict
 
 	cause string
 	to    time.Time
@@ -61,10 +64,10 @@ func newTap(r *Relay, g consent.Grant, s Sink) *Tap {
 	return t
 }
 
-// offer takes a copy of a packet, unless the tap is closed or paused. It never
-// blocks.
-func (t *Tap) offer(p consent.Party, from *place, data []byte, at time.Time) {
-	if t.enqueue(p, from, data, at) {
+// offer takes a copy of a packet, unless the tap is closed or paused. One that may
+// be of a key, by its span, waits for its verdict. It never blocks.
+func (t *Tap) offer(p consent.Party, from *place, data []byte, s span, at time.Time) {
+	if t.enqueue(p, from, data, s, at) {
 		select {
 		case t.wake <- struct{}{}:
 		default: // it is being woken already
@@ -74,7 +77,7 @@ func (t *Tap) offer(p consent.Party, from *place, data []byte, at time.Time) {
 
 // enqueue decides and copies under one lock with Pause and Close: that makes
 // them barriers.
-func (t *Tap) enqueue(p consent.Party, from *place, data []byte, at time.Time) bool {
+func (t *Tap) enqueue(p consent.Party, from *place, data []byte, s span, at time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.at.IsZero() || len(t.paused) > 0 || at.Before(t.opened) || !t.grant.Valid() {
@@ -89,7 +92,11 @@ func (t *Tap) enqueue(p consent.Party, from *place, data []byte, at time.Time) b
 	}
 	t.endDrops(p, at)
 	b := buffers.Get().(*[maxPacket]byte)
-	t.queue = append(t.queue, item{party: p, at: at, data: b, n: copy(b[:], data), from: from})
+	it := item{party: p, at: at, data: b, n: copy(b[:], data), from: from, span: s, verdict: dtmf.Clean}
+	if s != (span{}) {
+		it.verdict = dtmf.Open
+	}
+	t.queue = append(t.queue, it)
 	t.held++
 	t.relay.engine.cfg.Metrics.tapped.Inc()
 	return true

@@ -7,6 +7,7 @@ type writer struct {
 	tap    *Tap
 	known  [2][128]Codec // formats told, by party and payload type
 	told   [2][128]bool
+	silent [2]silence // by party
 	failed bool
 }
 
@@ -16,9 +17,9 @@ func (t *Tap) write() {
 	defer t.relay.engine.remove(t)
 	w := writer{tap: t}
 	var batch []item
-	for open := true; open; {
-		open = t.await()
-		batch = t.takeQueue(batch)
+	for open, waiting := true, false; open; {
+		open = t.await(waiting)
+		batch, waiting = t.takeQueue(batch, open)
 		for i := range batch {
 			w.write(&batch[i])
 			batch[i] = item{}
@@ -27,18 +28,22 @@ func (t *Tap) write() {
 	t.mu.Lock()
 	at, reason := t.at, t.reason
 	t.mu.Unlock()
+	w.end(at)
 	if err := t.sink.Seal(at, reason); err != nil {
 		t.relay.log.Error("sealing a recording", "error", err)
 	}
 }
 
-// await waits until there is something to write; false: the tap is closed, and
-// what is in the queue is the rest.
-func (t *Tap) await() bool {
-	select {
-	case <-t.wake:
-	case <-t.closing:
-		return false
+// await waits until there is something to write, or, where something waits for
+// its verdict, for a while; false: the tap is closed, and what is in the queue is
+// the rest.
+func (t *Tap) await(waiting bool) bool {
+	if !waiting {
+		select {
+		case <-t.wake:
+		case <-t.closing:
+			return false
+		}
 	}
 	timer := time.NewTimer(gather)
 	defer timer.Stop()
@@ -50,13 +55,25 @@ func (t *Tap) await() bool {
 	}
 }
 
-// takeQueue swaps the queue for an empty one.
-func (t *Tap) takeQueue(empty []item) []item {
+// takeQueue takes what can be written, in the order of arrival: all that stands
+// before the first packet without a verdict. waiting says that there is one.
+func (t *Tap) takeQueue(into []item, open bool) (full []item, waiting bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	full := t.queue
-	t.queue, t.held = empty[:0], 0
-	return full
+	n := len(t.queue)
+	if open {
+		n = t.decided(time.Now())
+	}
+	full = append(into[:0], t.queue[:n]...)
+	for i := range full {
+		if full[i].data != nil {
+			t.held--
+		}
+	}
+	rest := copy(t.queue, t.queue[n:])
+	clear(t.queue[rest:])
+	t.queue = t.queue[:rest]
+	return full, rest > 0
 }
 
 // write hands one item to the recorder. After its first error there are none.
@@ -70,11 +87,17 @@ func (w *writer) write(it *item) {
 	var err error
 	switch {
 	case it.data == nil:
-		err = w.tap.sink.Gap(it.party, it.cause, it.at, it.to)
+		if err = w.resound(it.party, it.at); err == nil {
+			err = w.tap.sink.Gap(it.party, it.cause, it.at, it.to)
+		}
 	case it.at.Before(w.tap.granted): // can't be; if it is, it isn't recorded, and everybody is told
 		w.tap.relay.engine.cfg.Metrics.preconsent.Inc()
+	case it.secret():
+		w.hush(it)
 	default:
-		err = w.packet(it)
+		if err = w.resound(it.party, it.at); err == nil {
+			err = w.packet(it)
+		}
 	}
 	if err != nil {
 		w.fail(err)

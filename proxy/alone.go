@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"strings"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -91,9 +90,8 @@ func (c *call) later(ev event) {
 // onRequestAlone answers what the caller asks meanwhile.
 func (c *call) onRequestAlone(ev event) {
 	req := ev.tx.req
-	if key, ok := infoKey(req); ok && c.law.session != nil {
-		c.consent(consent.Event{Kind: consent.KeyPressed, Party: ev.leg.party,
-			Press: consent.Press{Key: key, Via: "info", At: time.Now()}})
+	if press, ok := infoKey(req); ok && c.law.session != nil {
+		c.consent(consent.Event{Kind: consent.KeyPressed, Party: ev.leg.party, Press: press})
 		c.refuse(ev, sip.StatusOK, "OK")
 		return
 	}

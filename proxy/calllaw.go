@@ -141,6 +141,7 @@ func (c *call) consent(ev consent.Event) {
 	for _, a := range acts {
 		c.do(a)
 	}
+	c.listen()
 }
 
 // heardSoFar is what a party has heard of a prompt that still plays.

@@ -3,7 +3,6 @@ package proxy
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -229,6 +228,7 @@ func (l *leg) peer() media.Peer {
 			p.Events = append(p.Events, codec.PayloadType)
 		}
 	}
+	l.keyFormats(&p, known)
 	return p
 }
 
@@ -308,28 +308,4 @@ func (c *call) onHold() {
 			c.consent(consent.Event{Kind: consent.PromptFailed, Party: l.party, Reason: "the party was put on hold during the prompt"})
 		}
 	}
-}
-
-// infoKey reads a key from SIP INFO: application/dtmf-relay or application/dtmf
-// as PBXs send them (RFC 6086 knows no package for it).
-func infoKey(req *sip.Request) (consent.Key, bool) {
-	if req.Method != sip.INFO {
-		return 0, false
-	}
-	body := strings.TrimSpace(string(req.Body()))
-	switch t := strings.ToLower(strings.TrimSpace(header(req, "content-type"))); t {
-	case "application/dtmf":
-	case "application/dtmf-relay":
-		signal := ""
-		for _, line := range strings.Split(body, "\n") {
-			if k, v, ok := strings.Cut(line, "="); ok && strings.EqualFold(strings.TrimSpace(k), "signal") {
-				signal = strings.TrimSpace(v)
-			}
-		}
-		body = signal
-	default:
-		return 0, false
-	}
-	key, err := consent.ParseKey(strings.ToUpper(body))
-	return key, err == nil
 }

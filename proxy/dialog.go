@@ -108,10 +108,9 @@ func (c *call) onRequest(ev event) {
 		}
 		return
 	}
-	if key, ok := infoKey(ev.tx.req); ok && c.law.session != nil {
+	if press, ok := infoKey(ev.tx.req); ok && c.law.session != nil {
 		ours := c.law.keys[ev.leg.party] // before the key changes it
-		c.consent(consent.Event{Kind: consent.KeyPressed, Party: ev.leg.party,
-			Press: consent.Press{Key: key, Via: "info", At: time.Now()}})
+		c.consent(consent.Event{Kind: consent.KeyPressed, Party: ev.leg.party, Press: press})
 		if ours {
 			c.refuse(ev, sip.StatusOK, "OK")
 			return

@@ -33,8 +33,9 @@ type Media struct {
 	events  uint8 // the far end's payload type for keys
 	held    bool  // the far end wants nothing
 	muted   bool
-	tone    float64 // Hz; 0 is silence
-	speech  []int16 // comes before the tone
+	tone    float64       // Hz; 0 is silence
+	speech  []int16       // comes before the tone
+	said    chan struct{} // closed when speech has been sent, if somebody waits for it
 	key     *keypress
 	got     []Packet
 	tally   bool // keep no packet but the latest
@@ -174,6 +175,10 @@ func (m *Media) fill(p *rtp.Packet, n int) (to netip.AddrPort, ok bool) {
 		}
 	}
 	m.speech = m.speech[min(frame, len(m.speech)):]
+	if len(m.speech) == 0 && m.said != nil {
+		close(m.said)
+		m.said = nil
+	}
 	return m.to, m.codec != silentCodec
 }
 

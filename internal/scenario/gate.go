@@ -44,6 +44,7 @@ var ErrNotTested = errors.New("not tested here")
 // Evidence is what a gate left behind.
 type Evidence struct {
 	Records    []string    // kinds of the consent records, in order
+	Ways       []string    // how the answers in them came: rfc4733, info, inband
 	Seals      []string    // reasons for which recordings ended, in order
 	Recordings []Recording // those that are left
 	Log        string      // what the program said

@@ -78,6 +78,27 @@ func (p *player) recordingLacks(w []string) error {
 	return nil
 }
 
+// recordingLacksKeys: no key can be heard on either side.
+func (p *player) recordingLacksKeys([]string) error {
+	if len(p.evidence.Recordings) == 0 {
+		return errors.New("there is no recording")
+	}
+	for _, r := range p.evidence.Recordings {
+		if phone.KeysSound(r.Left) || phone.KeysSound(r.Right) {
+			return errors.New("it has")
+		}
+	}
+	return nil
+}
+
+// answeredBy: the ways by which answers in the records came.
+func (p *player) answeredBy(w []string) error {
+	if got := strings.Join(p.evidence.Ways, " "); got != w[0] {
+		return fmt.Errorf("they came by %q", got)
+	}
+	return nil
+}
+
 // has reports whether any 20 ms are a tone (Goertzel).
 func has(pcm []int16, hz float64) bool {
 	const window = 160

@@ -28,7 +28,10 @@ carrier hears 440
 pbx hears 880
 carrier presses 1* for 60ms
 pbx heard keys 1* as 101
+carrier plays keys 5 for 60ms
+pbx heard tones of keys
 carrier heard no keys
+carrier heard no tones of keys
 carrier never heard 880
 pbx heard no break
 pbx says 0
@@ -88,7 +91,7 @@ func sine(hz float64) (pcm []int16) {
 
 // heard is what a gate says that recorded one call.
 func heard() scenario.Evidence {
-	return scenario.Evidence{Records: []string{"granted", "withdrawn"}, Seals: []string{"hang-up"},
+	return scenario.Evidence{Records: []string{"granted", "withdrawn"}, Ways: []string{"rfc4733"}, Seals: []string{"hang-up"},
 		Recordings: []scenario.Recording{{Left: sine(880), Right: sine(440)}}}
 }
 
@@ -98,6 +101,8 @@ sealed: hang
 recording has 880 on the left
 recording has 440 on the right
 recording has no 700
+recording has no tones of keys
+answered by rfc4733
 `
 
 func TestAGoodCallPasses(t *testing.T) {
@@ -138,7 +143,7 @@ func TestEveryWrongIsFound(t *testing.T) {
 		{"another part is changed", "its description has", replace("itu-t92", "itu-t93")},
 		{"a body is cut", "isn't sound", replace("a\r\nb", "a")},
 		{"a body is changed", "its body is", replace("a\r\nb", "a\r\nc")},
-		{"a message is lost", "call.txt:47: pbx< BYE: nothing came", func(to, text string) string {
+		{"a message is lost", "call.txt:50: pbx< BYE: nothing came", func(to, text string) string {
 			if strings.HasPrefix(text, "BYE") {
 				return ""
 			}
@@ -196,7 +201,12 @@ func TestEveryFalseProofIsFound(t *testing.T) {
 		{"recording has 440 on the left", "no recording has it there"},
 		{"recording has 700 on the right", "no recording has it there"},
 		{"recording has no 880", "it has"},
+		{"recording has no tones of keys", "it has"},
+		{"answered by info", `they came by "rfc4733"`},
 		{"pbx never heard 880", "it did"},
+		{"pbx heard no tones of keys", "it is true that it heard tones"},
+		{"carrier heard tones of keys", "it is false that it heard tones"},
+		{"carrier plays keys x", "no telephone has a key"},
 		{"pbx heard keys 2", `it heard "1*"`},
 		{"pbx heard keys 1* as 96", "it heard keys as 101"},
 		{"pbx heard no keys", `it heard "1*"`},
@@ -211,10 +221,17 @@ func TestEveryFalseProofIsFound(t *testing.T) {
 		t.Run(c.line, func(t *testing.T) {
 			t.Parallel()
 			text := call + c.line + "\nlog: granted withdrawn"
-			if strings.HasPrefix(c.line, "log") || strings.HasPrefix(c.line, "recor") || strings.HasPrefix(c.line, "sealed") {
+			if strings.HasPrefix(c.line, "log") || strings.HasPrefix(c.line, "answered") || strings.HasPrefix(c.line, "recor") || strings.HasPrefix(c.line, "sealed") {
 				text = call + c.line
 			}
-			wants(t, play(t, text, heard(), nil), c.says)
+			ev := heard()
+			if strings.HasSuffix(c.line, "tones of keys") {
+				row := sine(770)
+				for i, v := range sine(1209) {
+					ev.Recordings[0].Left[i] = row[i]/2 + v/2
+				}
+			}
+			wants(t, play(t, text, ev, nil), c.says)
 		})
 	}
 }

@@ -65,9 +65,11 @@ var verbs = []verb{
 	word(step, `(\w+) gets nothing more`, (*player).nothingMore),
 	word(step, `(\w+) says (\d+|nothing)`, (*player).says),
 	word(step, `(\w+) presses (\S+)((?: for \S+)?)((?: without end)?)`, (*player).presses),
+	word(step, `(\w+) plays keys (\S+)((?: for \S+)?)`, (*player).plays),
 	word(step, `(\w+) hears (prompt|notice|\d+|silence)`, (*player).hears),
 	word(step, `(\w+) never heard (prompt|\d+)`, (*player).neverHeard),
 	word(step, `(\w+) heard (no keys|keys \S+)((?: as \d+)?)`, (*player).heardKeys),
+	word(step, `(\w+) heard (no tones|tones) of keys`, (*player).heardTones),
 	word(step, `(\w+) heard no break`, (*player).noBreak),
 	word(step, `(\w+) sends data (\w+)((?: to (?:carrier|pbx))?)`, (*player).sendData),
 	word(step, `(\w+) gets data (\w+)((?: from (?:carrier|pbx))?)`, (*player).getData),
@@ -83,6 +85,8 @@ var verbs = []verb{
 	word(proof, `sealed: (.+)`, (*player).sealed),
 	word(proof, `recording has (\d+) on the (left|right)`, (*player).recordingHas),
 	word(proof, `recording has no (\d+)`, (*player).recordingLacks),
+	word(proof, `recording has no tones of keys`, (*player).recordingLacksKeys),
+	word(proof, `answered by (.+)`, (*player).answeredBy),
 }
 
 // Parse reads a scenario. name stands in its errors, as the file's. A line that

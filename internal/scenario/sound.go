@@ -51,6 +51,33 @@ func (p *player) presses(w []string) error {
 	return nil
 }
 
+// plays presses keys as tones in the audio.
+func (p *player) plays(w []string) error {
+	a, err := p.actor(w[0])
+	if err != nil {
+		return err
+	}
+	long := 80 * time.Millisecond
+	if d, ok := strings.CutPrefix(w[2], " for "); ok {
+		if long, err = time.ParseDuration(d); err != nil {
+			return err
+		}
+	}
+	return a.media.PlayKeys(w[1], long)
+}
+
+// heardTones: whether tones of keys reached an actor.
+func (p *player) heardTones(w []string) error {
+	a, err := p.actor(w[0])
+	if err != nil {
+		return err
+	}
+	if got := phone.HearsKeys(a.media.Received()); got != (w[1] == "tones") {
+		return fmt.Errorf("it is %t that it heard tones of keys", got)
+	}
+	return nil
+}
+
 func tone(word string) (float64, error) {
 	if word == "prompt" {
 		return PromptHz, nil

@@ -1,4 +1,5 @@
-// Package dtmf finds telephone keys in RTP telephone-events (RFC 4733).
+// Package dtmf finds telephone keys: in RTP telephone-events (RFC 4733), also
+// where they come with redundancy (RFC 2198), and as tones in audio (ITU-T Q.23).
 package dtmf
 
 import (
@@ -38,6 +39,7 @@ type Keypad struct {
 
 type event struct {
 	used     bool
+	at       time.Time // arrival of its latest packet
 	ssrc     uint32
 	start    uint32 // RTP timestamp
 	code     byte
@@ -58,7 +60,8 @@ func (k *Keypad) Feed(p Packet, apart bool) (presses []consent.Press, swallow bo
 	// Events packed into one packet follow each other, sections 2.5.1.5 and 2.5.2.4.
 	for b := p.Payload; len(b) >= blockSize; b = b[blockSize:] {
 		length := binary.BigEndian.Uint16(b[2:])
-		e := k.find(p.SSRC, start, b[0], apart)
+		e := k.find(event{used: true, ssrc: p.SSRC, start: start, code: b[0], swallows: apart, at: p.At})
+		e.at = p.At
 		e.length = max(e.length, length)
 		e.ended = e.ended || b[1]&0x80 != 0
 		swallow = swallow || e.swallows
@@ -72,15 +75,14 @@ func (k *Keypad) Feed(p Packet, apart bool) (presses []consent.Press, swallow bo
 	return presses, swallow
 }
 
-// find returns the event that a block is about, a new one if need be.
-func (k *Keypad) find(ssrc, start uint32, code byte, apart bool) *event {
+// find returns the event that a block is about: n itself if it is a new one.
+func (k *Keypad) find(n event) *event {
 	for i := range k.recent {
-		if e := &k.recent[i]; e.used && e.ssrc == ssrc && e.start == start && e.code == code {
+		if e := &k.recent[i]; e.used && e.ssrc == n.ssrc && e.start == n.start && e.code == n.code {
 			return e
 		}
 	}
-	n := event{used: true, ssrc: ssrc, start: start, code: code, swallows: apart}
-	if e := &k.recent[k.latest]; e.continues(n) {
+	if e := &k.recent[k.latest]; e.used && e.code == n.code && e.continues(n) {
 		n.counted, n.swallows = e.counted, e.swallows
 	}
 	k.latest = (k.latest + 1) % len(k.recent)
@@ -88,13 +90,25 @@ func (k *Keypad) find(ssrc, start uint32, code byte, apart bool) *event {
 	return &k.recent[k.latest]
 }
 
-// continues reports whether n is the next segment of a press too long for one
-// duration field, sections 2.5.1.3 and 2.5.2.3. The last packets of a segment may
-// be lost, so it need only be beyond half the field's range.
+// together is the longest time between two packets of an event: senders repeat
+// them each 50 ms or oftener (section 2.5.1.1), and one or two may be lost.
+const together = 160 * time.Millisecond
+
+// continues reports whether n is more of the same press: its next segment, if it
+// is too long for one duration field (sections 2.5.1.3 and 2.5.2.3), of which the
+// last packets may be lost; the same from a source that has changed its SSRC; or
+// from one that gives each packet a time of its own.
 func (e *event) continues(n event) bool {
 	gone := n.start - e.start
-	return e.used && !e.ended && e.ssrc == n.ssrc && e.code == n.code && e.length >= 1<<15 &&
-		gone >= uint32(e.length) && gone <= 1<<16
+	switch {
+	case e.ssrc != n.ssrc:
+		return !e.ended && n.at.Sub(e.at) <= together
+	case e.ended:
+		return gone < uint32(e.length) // no press begins before the same key's last has ended
+	case e.length >= 1<<15:
+		return gone >= uint32(e.length) && gone <= 1<<16
+	}
+	return gone <= uint32(e.length)
 }
 
 func units(n uint16, clockRate int) time.Duration {

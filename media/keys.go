@@ -1,0 +1,179 @@
+package media
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/zaf/g711"
+
+	"consentgate/consent"
+	"consentgate/media/dtmf"
+)
+
+// keys finds the keys of a leg's peer. It is for the sockets' thread, but for
+// wanted.
+type keys struct {
+	events dtmf.Keypad
+	tones  *tones      // made when it is first needed
+	wanted atomic.Bool // keys mean something to the call now
+}
+
+// Listen says whether keys that the peer presses matter. Tones are looked for
+// only while they do, or while the peer is recorded.
+func (l *Leg) Listen(on bool) { l.keys.wanted.Store(on) }
+
+// heed looks for keys in an RTP packet, and hands to the tap what may be recorded
+// of it. ours says that it must not be passed on.
+func (l *Leg) heed(p *place, h header, data []byte, bridged bool, at time.Time) (ours bool) {
+	switch {
+	case p.events[h.pt] != 0:
+		return l.event(h, p.events[h.pt], !bridged, at)
+	case p.redundant[h.pt]:
+		if isKey, ours := l.redundant(p, h, !bridged, at); isKey {
+			return ours
+		}
+	}
+	t := l.relay.tap.Load()
+	if t != nil && (!bridged || !t.Open()) {
+		t = nil
+	}
+	return l.audio(p, h, data, t, bridged, at)
+}
+
+// event reports the keys in a telephone-event, and whether it must not be passed on.
+func (l *Leg) event(h header, rate int, apart bool, at time.Time) (ours bool) {
+	presses, ours := l.keys.events.Feed(dtmf.Packet{SSRC: h.ssrc, Timestamp: h.ts, Payload: h.payload, ClockRate: rate, At: at}, apart)
+	for _, press := range presses {
+		l.press(press)
+	}
+	l.leaked()
+	return ours
+}
+
+// redundant looks for events in a payload of RFC 2198. isKey: there are some, or
+// it can't be known.
+func (l *Leg) redundant(p *place, h header, apart bool, at time.Time) (isKey, ours bool) {
+	blocks := 0
+	for r := dtmf.NewRedundant(h.payload, h.ts); r.Next(); blocks++ {
+		if rate := p.events[r.Type]; rate != 0 {
+			block := header{ssrc: h.ssrc, ts: r.Timestamp, payload: r.Payload}
+			isKey, ours = true, l.event(block, rate, apart, at) || ours
+		}
+	}
+	return isKey || blocks == 0, ours
+}
+
+func (l *Leg) press(p consent.Press) {
+	l.relay.emit(Event{Kind: KeyPressed, Party: l.party, Press: p})
+}
+
+// leaked keeps the beginning of a tone out of a recording where the rest of it
+// comes as an event: who makes the event needs some of the tone to know it.
+func (l *Leg) leaked() {
+	b := l.keys.tones
+	if t := l.relay.tap.Load(); b != nil && t != nil {
+		b.found.Confirm()
+		t.judge(l.party, &b.found)
+	}
+}
+
+// audio looks for tones in a packet of audio, where they matter, and hands it to
+// the tap, if there is one.
+func (l *Leg) audio(p *place, h header, data []byte, t *Tap, bridged bool, at time.Time) (ours bool) {
+	counts := p.InBand && (l.keys.wanted.Load() || l.keys.tones.oursSounds())
+	if t == nil && !counts {
+		return false
+	}
+	decode := p.codec(h.pt).decoder()
+	if decode == nil {
+		if t != nil {
+			t.offer(l.party, p, data, span{}, at)
+		}
+		return false
+	}
+	if l.keys.tones == nil {
+		l.keys.tones = new(tones)
+	}
+	b := l.keys.tones
+	s, key := b.take(h, decode)
+	if t != nil {
+		t.offer(l.party, p, data, s, at)
+		t.judge(l.party, &b.found) // before anybody hears of the key
+	}
+	if !counts {
+		return false
+	}
+	if key != 0 {
+		b.ours = !bridged
+		since, _ := b.found.Sounds()
+		sofar := b.found.End() - since
+		l.press(consent.Press{Key: key, Via: "inband", SSRC: h.ssrc, RTPTime: b.next - uint32(sofar),
+			Duration: samples(int(sofar)), At: at})
+	}
+	return b.oursSounds()
+}
+
+// tones finds keys in one leg's audio, however its packets come.
+type tones struct {
+	found dtmf.Tones
+	begun bool
+	ssrc  uint32
+	next  uint32 // RTP time of the packet that is expected
+	ours  bool   // the latest key began while the parties were apart: the other doesn't hear its end
+	pcm   [maxPacket]int16
+}
+
+// oursSounds reports whether a key goes on that began while the parties were
+// apart. A no has made keys worthless by then, but the other party needn't hear it.
+func (b *tones) oursSounds() bool {
+	if b == nil || !b.ours {
+		return false
+	}
+	_, sounds := b.found.Sounds()
+	return sounds
+}
+
+// span is a packet's place in a leg's audio, in samples.
+type span struct{ from, to int64 }
+
+// longestLoss is how much of a tone may be lost in one piece; a longer break is
+// silence.
+const longestLoss = 3 * dtmf.Rate / 50
+
+// take looks for tones in a packet, and returns its place and the key that counts
+// with it, if one does.
+func (b *tones) take(h header, decode func(byte) int16) (s span, key consent.Key) {
+	gap := int32(h.ts - b.next)
+	n := int64(len(h.payload))
+	switch {
+	case b.begun && h.ssrc != b.ssrc: // another source goes on where the last one stopped
+	case b.begun && gap < 0 && gap > -dtmf.Rate: // it is late, and was taken for lost
+		from := b.found.End() + int64(gap)
+		return span{from, from + n}, 0
+	case b.begun && gap > 0 && gap <= longestLoss:
+		b.found.Lose(int(gap))
+	case gap != 0:
+		b.found.Rest()
+	}
+	b.begun, b.ssrc, b.next = true, h.ssrc, h.ts+uint32(n)
+	for i, c := range h.payload {
+		b.pcm[i] = decode(c)
+	}
+	s.from = b.found.End()
+	key = b.found.Feed(b.pcm[:n])
+	s.to = b.found.End()
+	return s, key
+}
+
+// decoder returns the function that makes a sample of a payload byte, or nil for
+// a codec that no tones can be heard in.
+func (c Codec) decoder() func(byte) int16 {
+	switch {
+	case c.ClockRate != sampleRate:
+	case c.Name == "PCMU":
+		return g711.DecodeUlawFrame
+	case c.Name == "PCMA":
+		return g711.DecodeAlawFrame
+	}
+	return nil
+}

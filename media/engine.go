@@ -35,6 +35,8 @@ type Config struct {
 type Engine struct {
 	cfg     Config
 	sockets *sockets.Group
+	// pipeline writes recordings.
+	pipeline *pipeline
 
 	stop    chan struct{} // ends the sweeper
 	sweeper sync.WaitGroup
@@ -56,7 +58,7 @@ func NewEngine(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: c, sockets: group, taps: map[*Tap]struct{}{}, relays: map[*Relay]struct{}{}, stop: make(chan struct{})}
+	e := &Engine{cfg: c, sockets: group, pipeline: newPipeline(), taps: map[*Tap]struct{}{}, relays: map[*Relay]struct{}{}, stop: make(chan struct{})}
 	e.sweeper.Go(func() { e.sweep(e.stop) })
 	return e, nil
 }
@@ -65,6 +67,7 @@ func NewEngine(c Config) (*Engine, error) {
 func (e *Engine) Close() error {
 	close(e.stop)
 	e.sweeper.Wait()
+	e.pipeline.close()
 	return e.sockets.Close()
 }
 

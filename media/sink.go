@@ -6,7 +6,7 @@ import (
 	"consentgate/consent"
 )
 
-// Sink is a recorder for one grant. One goroutine of the tap's calls it, so it
+// Sink is a recorder for one grant. One goroutine at a time calls it, so it
 // may wait for its disk; the packets of meanwhile are kept up to a bound and
 // then dropped, which shows as a gap. After an error only Seal is called.
 type Sink interface {

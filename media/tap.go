@@ -12,10 +12,6 @@ import (
 // both parties.
 const tapQueue = 512
 
-// gather is how long the writer waits for more packets once there is one: to be
-// woken for each costs CPU that the relay needs (BenchmarkLoadedRelay shows it).
-const gather = 50 * time.Millisecond
-
 // causeDropped is of the gaps that a slow recorder makes.
 const causeDropped = "writer-drop"
 
@@ -26,7 +22,6 @@ type Tap struct {
 	granted time.Time // of the Granted record
 	sink    Sink
 	done    chan struct{} // closed when the recorder has been sealed
-	wake    chan struct{} // something is in the queue
 	closing chan struct{} // closed with the tap
 
 	mu     sync.Mutex // a few instructions and a copy; never held for I/O
@@ -37,6 +32,8 @@ type Tap struct {
 	reason string               // why
 	paused map[string]time.Time // causes, since when
 	drops  [2]time.Time         // by party: since when packets are dropped; zero: they aren't
+
+	writer writer // of the pipeline's goroutine that has the tap
 }
 
 // item is a packet or a gap on its way to the recorder.
@@ -58,37 +55,28 @@ var buffers = sync.Pool{New: func() any { return new([maxPacket]byte) }}
 
 func newTap(r *Relay, g consent.Grant, s Sink) *Tap {
 	t := &Tap{relay: r, grant: g, granted: g.Record().At, sink: s, opened: time.Now(), paused: map[string]time.Time{},
-		done: make(chan struct{}), wake: make(chan struct{}, 1), closing: make(chan struct{})}
+		done: make(chan struct{}), closing: make(chan struct{})}
+	t.writer.tap = t
 	r.engine.add(t)
-	go t.write()
+	r.engine.pipeline.take(t)
 	return t
 }
 
 // offer takes a copy of a packet, unless the tap is closed or paused. One that may
-// be of a key, by its span, waits for its verdict. It never blocks.
+// be of a key, by its span, waits for its verdict. It decides and copies under one
+// lock with Pause and Close: that makes them barriers. It never blocks.
 func (t *Tap) offer(p consent.Party, from *place, data []byte, s span, at time.Time) {
-	if t.enqueue(p, from, data, s, at) {
-		select {
-		case t.wake <- struct{}{}:
-		default: // it is being woken already
-		}
-	}
-}
-
-// enqueue decides and copies under one lock with Pause and Close: that makes
-// them barriers.
-func (t *Tap) enqueue(p consent.Party, from *place, data []byte, s span, at time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.at.IsZero() || len(t.paused) > 0 || at.Before(t.opened) || !t.grant.Valid() {
-		return false
+		return
 	}
 	if t.held >= tapQueue {
 		t.relay.engine.cfg.Metrics.tapDropped.Inc()
 		if t.drops[p].IsZero() {
 			t.drops[p] = at
 		}
-		return false
+		return
 	}
 	t.endDrops(p, at)
 	b := buffers.Get().(*[maxPacket]byte)
@@ -99,7 +87,6 @@ func (t *Tap) enqueue(p consent.Party, from *place, data []byte, s span, at time
 	t.queue = append(t.queue, it)
 	t.held++
 	t.relay.engine.cfg.Metrics.tapped.Inc()
-	return true
 }
 
 // endDrops notes the gap of packets dropped until at.
@@ -144,7 +131,7 @@ func (t *Tap) endPause(cause string, from, to time.Time) {
 }
 
 // Close ends recording for good. It is a barrier, too; the recorder is sealed
-// behind it, on the tap's goroutine. Only the first reason counts.
+// behind it, by the pipeline. Only the first reason counts.
 func (t *Tap) Close(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -2,7 +2,7 @@ package media
 
 import "time"
 
-// writer is the state of a tap's goroutine.
+// writer is how far a tap's recording has come.
 type writer struct {
 	tap    *Tap
 	known  [2][128]Codec // formats told, by party and payload type
@@ -11,53 +11,9 @@ type writer struct {
 	failed bool
 }
 
-// write is the tap's goroutine: it feeds the recorder and seals it.
-func (t *Tap) write() {
-	defer close(t.done)
-	defer t.relay.engine.remove(t)
-	w := writer{tap: t}
-	var batch []item
-	for open, waiting := true, false; open; {
-		open = t.await(waiting)
-		batch, waiting = t.takeQueue(batch, open)
-		for i := range batch {
-			w.write(&batch[i])
-			batch[i] = item{}
-		}
-	}
-	t.mu.Lock()
-	at, reason := t.at, t.reason
-	t.mu.Unlock()
-	w.end(at)
-	if err := t.sink.Seal(at, reason); err != nil {
-		t.relay.log.Error("sealing a recording", "error", err)
-	}
-}
-
-// await waits until there is something to write, or, where something waits for
-// its verdict, for a while; false: the tap is closed, and what is in the queue is
-// the rest.
-func (t *Tap) await(waiting bool) bool {
-	if !waiting {
-		select {
-		case <-t.wake:
-		case <-t.closing:
-			return false
-		}
-	}
-	timer := time.NewTimer(gather)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-t.closing:
-		return false
-	}
-}
-
 // takeQueue takes what can be written, in the order of arrival: all that stands
-// before the first packet without a verdict. waiting says that there is one.
-func (t *Tap) takeQueue(into []item, open bool) (full []item, waiting bool) {
+// before the first packet without a verdict, or, when the tap is closed, all.
+func (t *Tap) takeQueue(into []item, open bool) (full []item) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := len(t.queue)
@@ -73,7 +29,7 @@ func (t *Tap) takeQueue(into []item, open bool) (full []item, waiting bool) {
 	rest := copy(t.queue, t.queue[n:])
 	clear(t.queue[rest:])
 	t.queue = t.queue[:rest]
-	return full, rest > 0
+	return full
 }
 
 // write hands one item to the recorder. After its first error there are none.

@@ -1,0 +1,120 @@
+package media
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// gather is how often what has been tapped goes to the recorders: to do so for
+	// each packet costs CPU that the relay needs (BenchmarkLoadedRelay shows it).
+	gather = 50 * time.Millisecond
+	// lanes are how many goroutines write for all recordings. A recorder that
+	// hangs holds up its lane, not all.
+	lanes = 4
+)
+
+// pipeline brings what the taps hold to their recorders.
+type pipeline struct {
+	lanes [lanes]lane
+	turn  atomic.Uint32
+	stop  chan struct{}
+	done  sync.WaitGroup // its lanes, and recordings that are being sealed
+}
+
+// lane is one goroutine and its taps.
+type lane struct {
+	mu   sync.Mutex
+	taps []*Tap
+	wake chan struct{} // there is a tap
+}
+
+func newPipeline() *pipeline {
+	p := &pipeline{stop: make(chan struct{})}
+	for i := range p.lanes {
+		p.lanes[i].wake = make(chan struct{}, 1)
+		p.done.Go(func() { p.run(&p.lanes[i]) })
+	}
+	return p
+}
+
+// take gives a tap to a lane, which seals its recorder in the end.
+func (p *pipeline) take(t *Tap) {
+	l := &p.lanes[int(p.turn.Add(1))%lanes]
+	l.mu.Lock()
+	l.taps = append(l.taps, t)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close ends the lanes and waits for recorders that are being sealed. Taps that
+// are still open are left as they are.
+func (p *pipeline) close() {
+	close(p.stop)
+	p.done.Wait()
+}
+
+// run is a lane's goroutine.
+func (p *pipeline) run(l *lane) {
+	tick := time.NewTicker(gather)
+	defer tick.Stop()
+	var batch []item
+	for {
+		taps := l.current()
+		if len(taps) == 0 {
+			select {
+			case <-l.wake:
+				continue
+			case <-p.stop:
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-p.stop:
+			return
+		}
+		for _, t := range taps {
+			open := t.Open()
+			batch = t.takeQueue(batch, open)
+			for i := range batch {
+				t.writer.write(&batch[i])
+				batch[i] = item{}
+			}
+			if !open {
+				l.leave(t)
+				p.done.Go(t.seal) // it waits for a disk, and the others must not
+			}
+		}
+	}
+}
+
+func (l *lane) current() []*Tap {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.taps)
+}
+
+func (l *lane) leave(t *Tap) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taps = slices.DeleteFunc(l.taps, func(x *Tap) bool { return x == t })
+}
+
+// seal ends the recording, when all of it has been written.
+func (t *Tap) seal() {
+	defer close(t.done)
+	defer t.relay.engine.remove(t)
+	t.mu.Lock()
+	at, reason := t.at, t.reason
+	t.mu.Unlock()
+	t.writer.end(at)
+	if err := t.sink.Seal(at, reason); err != nil {
+		t.relay.log.Error("sealing a recording", "error", err)
+	}
+}

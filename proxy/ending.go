@@ -39,8 +39,8 @@ func (c *call) conclude() {
 		return // its 2xx is owed an ACK
 	}
 	for _, inv := range []*invite{c.inv, c.re} {
-		if inv != nil && inv.ok != nil && !inv.acked {
-			return // who sent it may not have the 2xx yet
+		if inv != nil && inv.ok != nil && !inv.acked && inv.from != c.byeFrom {
+			return // who sent it may not have the 2xx yet; one who hangs up itself doesn't care
 		}
 	}
 	c.endNow()

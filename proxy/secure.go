@@ -50,6 +50,7 @@ type pair struct{ theirs, ours srtp.Crypto }
 type seal struct {
 	proto   string        // of its peer's latest description
 	said    []srtp.Crypto // the keys in it that we can use
+	refused bool          // its audio: the keys in force stay, for packets may still come
 	form    form          // of our offers to it
 	owes    bool          // what it gets next answers its offer
 	reply   pair          // to its offer; zero: in the clear
@@ -150,7 +151,7 @@ func (c *call) unseal(l *leg, s *sdp.Session) {
 	p, ok := s.Protection()
 	switch {
 	case ok && c.standing == between:
-		l.seal.proto, l.seal.said = p.Proto, l.usable(p)
+		l.seal.proto, l.seal.said, l.seal.refused = p.Proto, l.usable(p), p.Refused
 		s.Unseal()
 	case ok && c.wantsPlain() && p.Clear():
 		s.Unseal()
@@ -199,10 +200,18 @@ func (s *seal) asSaid() form {
 }
 
 // agree puts what we answer to an offer into force.
-func (s *seal) agree() { s.now = s.reply }
+func (s *seal) agree() {
+	if !s.refused {
+		s.now = s.reply
+	}
+}
 
 // noteAnswer puts the keys of an answer into force.
-func (s *seal) noteAnswer() { s.now = s.answered(s.said) }
+func (s *seal) noteAnswer() {
+	if !s.refused {
+		s.now = s.answered(s.said)
+	}
+}
 
 // protect seals a plain description for a leg's peer.
 func (c *call) protect(to *leg, body []byte) []byte {

@@ -752,3 +752,31 @@ func TestFurtherSectionsOfARequiredSideNeedKeys(t *testing.T) {
 	}
 	invite.reply(answer(invite.text, "486 Busy Here", "t1"))
 }
+
+// TestWithoutAudioKeysStay: a side that must have SRTP isn't heard in the clear
+// because its audio is refused for a while, in its offer or its answer.
+func TestWithoutAudioKeysStay(t *testing.T) {
+	for _, offers := range []bool{true, false} {
+		t.Run(fmt.Sprintf("it offers: %t", offers), func(t *testing.T) {
+			t.Parallel()
+			w, _, _, port := established(t, off, nil)
+			without := func(who int, proto string) string {
+				return strings.Replace(w.described(who, proto), fmt.Sprintf("m=audio %d ", w.rtp[who].LocalAddr().(*net.UDPAddr).Port), "m=audio 0 ", 1)
+			}
+			from, to, body, reply := w.pbx, w.carrier, without(1, "RTP/SAVP"), without(0, "RTP/AVP")
+			if !offers {
+				from, to, body, reply = w.carrier, w.pbx, without(0, "RTP/AVP"), without(1, "RTP/SAVP")
+			}
+			re, refused := w.reinvite(from, to, body)
+			if re == nil {
+				t.Fatal(refused)
+			}
+			re.reply(withBody(answer(re.text, "200 OK", "", fmt.Sprintf("Contact: <sip:p@%s>", to.place.Addr)), reply))
+			if proto, _ := keysIn(w.okOf(from)); proto != map[bool]string{true: "RTP/SAVP", false: "RTP/AVP"}[offers] {
+				t.Errorf("answered with %s", proto)
+			}
+			w.says(1, port, rtpPacket(1, "in the clear"))
+			eventually(t, "it is dropped", func() bool { return w.counted(t, "consentgate_rtp_dropped_total", "srtp_auth") == 1 })
+		})
+	}
+}

@@ -125,7 +125,7 @@ var mutations = []mutation{
 		"if !r.bridged.Load() {", "if false {",
 		"./media", "TestNothingOpaquePassesBeforeBridge"},
 	// SRTP
-	{"srtp: a side that must have keys goes without", "proxy/secure.go",
+	{"srtp: a side that must have keys goes without", "proxy/insecure.go",
 		"	return p.Clear() && !l.strict()\n", "	return p.Clear()\n",
 		"./proxy", "TestAnAnswerWithoutKeysEndsTheCall|TestALaterOfferWithoutKeysIsRefused"},
 	{"srtp: what isn't sealed is taken", "media/leg.go",

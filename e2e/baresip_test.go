@@ -50,6 +50,7 @@ module_path %[5]s
 module g711.so
 module aufile.so
 module aubridge.so
+module srtp.so
 module sndfile.so
 snd_path %[2]s/heard
 module_tmp uuid.so

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -103,6 +104,7 @@ type setup struct {
 	ports                int    // so many media ports; 0: 400
 	codecs               string // "": playable
 	extra                string // more top-level configuration
+	carrierSRTP, pbxSRTP string // "": off
 }
 
 var mediaBase atomic.Int32
@@ -188,15 +190,16 @@ controller: {name: Example Ltd, contact: privacy@example.com}
 trunks:
   - name: main
     options_ping: 0s
-    carrier: {listen: ["udp://%s"], peers: ["sip:%s"]}
-    pbx: {listen: ["udp://%s"], peers: ["sip:%s"]}
+    carrier: {listen: ["udp://%s"], peers: ["sip:%s"], srtp: "%s"}
+    pbx: {listen: ["udp://%s"], peers: ["sip:%s"], srtp: "%s"}
 media: {ports: %d-%d, codecs: %s}
 purposes:
   training: {text: {en: "staff training"}, retention: 90d}
 shutdown_grace: %s
 ops: {listen: "%s"}
 %spolicies:
-%s`, s.dataDir, filepath.Join(g.dir, "root.key"), g.Carrier, s.carrierPeer, g.PBX, s.pbxPeer, base, last, s.codecs, s.grace, g.ops, s.extra, policies)
+%s`, s.dataDir, filepath.Join(g.dir, "root.key"), g.Carrier, s.carrierPeer, cmp.Or(s.carrierSRTP, "off"),
+		g.PBX, s.pbxPeer, cmp.Or(s.pbxSRTP, "off"), base, last, s.codecs, s.grace, g.ops, s.extra, policies)
 }
 
 // until polls for what another process brings about.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,7 @@ ipv6_migration_done=1
 bind_address=127.0.0.1
 use_rfc2833=1
 use_info=0
+%[4]s
 [rtp]
 audio_rtp_port=%[3]d
 bind_address=127.0.0.1
@@ -56,8 +58,9 @@ enabled=1
 enabled=0
 `
 
-// startLinphone makes a phone at an address that speaks a tone.
-func startLinphone(t *testing.T, user, at string, hz float64, answers bool) *linphone {
+// startLinphone makes a phone at an address that speaks a tone; more are lines of
+// its settings for SIP.
+func startLinphone(t *testing.T, user, at string, hz float64, answers bool, more ...string) *linphone {
 	t.Helper()
 	path := needs(t, "linphonec")
 	l := &linphone{t: t, dir: t.TempDir(), out: &syncBuffer{}}
@@ -67,7 +70,7 @@ func startLinphone(t *testing.T, user, at string, hz float64, answers bool) *lin
 		t.Fatal(err)
 	}
 	config := filepath.Join(l.dir, "linphonerc")
-	if err := os.WriteFile(config, fmt.Appendf(nil, linphoneConfig, port, user, freePorts(t, 2)), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, linphoneConfig, port, user, freePorts(t, 2), strings.Join(more, "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(l.dir, ".local", "share", "linphone"), 0o700); err != nil { // it needs a database there

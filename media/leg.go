@@ -42,7 +42,10 @@ func (l *Leg) Addr() netip.AddrPort { return netip.AddrPortFrom(l.ip, l.pair.num
 // names the same address as before, what was learnt stays in force until then.
 func (l *Leg) SetPeer(p Peer) {
 	l.watch.expect()
-	l.place.Store(newPlace(p, l.place.Load(), l.pair.former, time.Now().Add(l.relay.engine.cfg.Learning)))
+	old := l.place.Load()
+	now := newPlace(p, old, l.pair.former, time.Now().Add(l.relay.engine.cfg.Learning))
+	l.follow(old, now)
+	l.place.Store(now)
 }
 
 // close ends the leg's player and its sockets.
@@ -100,6 +103,11 @@ func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 		l.relay.drop(stranger)
 		return
 	}
+	if p.In != nil && isVersion2(data) {
+		if data = l.opened(p.In.RTP(data, at)); data == nil {
+			return
+		}
+	}
 	h, ok := parse(data)
 	if !ok {
 		l.relay.drop(malformed)
@@ -138,6 +146,13 @@ func (l *Leg) forward(data []byte, h header, at time.Time) {
 
 // send sends an RTP packet; false: it didn't leave.
 func (l *Leg) send(data []byte, p *place) bool {
+	if p.Out != nil {
+		room := sealing.Get().(*room)
+		defer sealing.Put(room)
+		if data = l.sealed(p.Out.RTP(room[:0], data)); data == nil {
+			return false
+		}
+	}
 	if err := l.pair.rtp.Send(data, p.rtp.target()); err != nil {
 		l.relay.drop(unsent)
 		return false
@@ -151,6 +166,11 @@ func (l *Leg) report(data []byte, from netip.AddrPort, at time.Time) {
 	if p == nil || !p.rtcp.admits(from, at) {
 		l.relay.drop(stranger)
 		return
+	}
+	if p.In != nil && isVersion2(data) {
+		if data = l.opened(p.In.RTCP(data, at)); data == nil {
+			return
+		}
 	}
 	if !isReport(data) {
 		l.relay.drop(malformed)
@@ -175,6 +195,13 @@ func (l *Leg) report(data []byte, from netip.AddrPort, at time.Time) {
 	if out == nil {
 		l.relay.drop(prompted)
 		return
+	}
+	if to.Out != nil {
+		room := sealing.Get().(*room)
+		defer sealing.Put(room)
+		if out = l.sealed(to.Out.RTCP(room[:0], out)); out == nil {
+			return
+		}
 	}
 	if err := other.pair.rtcp.Send(out, to.rtcp.target()); err != nil {
 		l.relay.drop(unsent)

@@ -58,16 +58,20 @@ func (m *Metrics) of(trunk, side string) measures {
 type reason uint8
 
 const (
-	stranger  reason = iota // not from where the peer said it sends from
-	malformed               // not RTP or RTCP of version 2
-	gated                   // the parties are apart
-	ourKey                  // of a key that was meant for us
-	prompted                // the receiver is being played something by us
-	held                    // the receiver has no address now
-	late                    // from before the stream it would join
-	unsent                  // the system refused to send it
-	unread                  // the system refused to receive
+	stranger    reason = iota // not from where the peer said it sends from
+	malformed                 // not RTP or RTCP of version 2
+	gated                     // the parties are apart
+	ourKey                    // of a key that was meant for us
+	prompted                  // the receiver is being played something by us
+	held                      // the receiver has no address now
+	late                      // from before the stream it would join
+	unsent                    // the system refused to send it
+	unread                    // the system refused to receive
+	unauthentic               // SRTP that isn't sealed with the peer's key
+	replayed                  // SRTP that came before
+	unsealed                  // SRTP that can't be sealed: its number was used before
 	reasons
 )
 
-var reasonNames = [reasons]string{"stranger", "malformed", "gated", "key", "prompt", "held", "late", "send", "receive"}
+var reasonNames = [reasons]string{"stranger", "malformed", "gated", "key", "prompt", "held", "late", "send", "receive",
+	"srtp_auth", "srtp_replay", "srtp_send"}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"consentgate/media/srtp"
 )
 
 // Peer is what the far end's description says. A zero RTP means that it can't be
@@ -20,6 +22,11 @@ type Peer struct {
 	// Renumber are payload types that it sends by a number that the other party
 	// doesn't know them by, with the number to pass them on by. Nil: none.
 	Renumber map[uint8]uint8
+
+	// In opens what the peer sends, Out seals what it is sent: SRTP. They stay the
+	// same as long as the keys do. Nil: in the clear.
+	In  *srtp.Receiver
+	Out *srtp.Sender
 }
 
 // Names in SDP, in upper case, of the payloads of RFC 4733 and RFC 2198.

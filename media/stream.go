@@ -45,7 +45,7 @@ func (s *stream) next(samples uint32, spurt bool, at time.Time) header {
 	defer s.mu.Unlock()
 	if !s.started {
 		s.started, s.span, s.at = true, samples, at
-		s.ssrc, s.seq, s.ts = rand.Uint32(), uint32(uint16(rand.Uint32())), rand.Uint32()
+		s.ssrc, s.seq, s.ts = rand.Uint32(), firstNumber(), rand.Uint32()
 	}
 	if spurt {
 		s.ts += s.since(at)

@@ -58,6 +58,7 @@ func (c *call) answerAlone(ev event, s *sdp.Session) (*sip.Response, bool) {
 		c.refuse(ev, sip.StatusNotAcceptableHere, "Not Acceptable Here")
 		return nil, false
 	}
+	c.noteOffer(c.a)
 	ok, err := c.ownAnswer(ev.tx, s)
 	if err != nil {
 		c.refuse(ev, sip.StatusNotAcceptableHere, "Not Acceptable Here")
@@ -65,6 +66,7 @@ func (c *call) answerAlone(ev event, s *sdp.Session) (*sip.Response, bool) {
 	}
 	ev.leg.learn(ev.tx.req)
 	c.a.sdp = s
+	c.a.seal.agree()
 	c.applyMedia()
 	return ok, true
 }
@@ -128,6 +130,7 @@ func (c *call) asKnown(l *leg) string {
 
 // exchangeTags gives a message the tags that its receiver knows.
 func (c *call) exchangeTags(m message, to *leg) {
+	takes(m, c.keysTaken())
 	if to.aware || to.origin.shift > 0 {
 		takes(m, toldOfRecording)
 	}

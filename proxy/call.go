@@ -50,8 +50,10 @@ type call struct {
 	outcome   string                   // a metric's label
 	timers    map[*time.Timer]struct{} // running, or stopped
 
-	media callMedia
-	law   callLaw
+	media    callMedia
+	standing standing // between the parties' keys, or not
+	insecure bool     // an answer without keys ends it
+	law      callLaw
 
 	latest atomic.Pointer[consent.Hash] // the grant that was recorded with last; for calls that replace this one
 }
@@ -82,6 +84,7 @@ type leg struct {
 	offer  *sdp.Session // made by it and not yet answered
 	sdp    *sdp.Session // in force
 	direct bool         // its latest offer passed as it is, so its answer must
+	seal   seal
 }
 
 // other is the far end's leg.

@@ -95,6 +95,7 @@ func (c *call) describe(l *leg, m message) *sdp.Session {
 		c.log.Warn("a session description passes as it is", "side", l.side.name(), "error", err)
 		return nil
 	}
+	c.unseal(l, s)
 	c.notePreference(l, s.Audio())
 	return s
 }
@@ -109,6 +110,7 @@ func (c *call) offerFrom(l *leg, m message) []byte {
 		return m.Body()
 	}
 	l.offer, l.direct = s, false
+	c.noteOffer(l)
 	to := l.other()
 	change := sdp.Change{Own: c.address(to).Addr(), At: c.anchorsFor(to, s, true)}
 	if c.gate.cfg.Playable && c.policy != nil && c.policy.Action == consent.Ask {
@@ -120,8 +122,11 @@ func (c *call) offerFrom(l *leg, m message) []byte {
 
 // answerFrom notes an answer to the other leg's offer and returns the body for
 // the other side. A message without SDP passes, and so does the answer to an
-// offer that passed as it is.
+// offer that passed as it is. One that ends the call goes no further.
 func (c *call) answerFrom(l *leg, m message) []byte {
+	if c.endsInsecure(l, m) {
+		return []byte{}
+	}
 	s := c.takeAnswer(l, m)
 	if s == nil {
 		return m.Body()
@@ -145,12 +150,14 @@ func (c *call) takeAnswer(l *leg, m message) *sdp.Session {
 	}
 	if far.offer != nil {
 		far.sdp = far.offer
+		far.seal.agree()
 		c.endToEnd()
 	}
 	if far.sdp != nil {
 		s.Follow(far.sdp)
 	}
 	l.sdp = s
+	l.seal.noteAnswer()
 	l.answered()
 	c.applyMedia()
 	return s
@@ -212,12 +219,13 @@ func (l *leg) audio() *sdp.Media {
 
 // peer is the leg's far end as the relay needs it; nobody's, where it has no audio.
 func (l *leg) peer() media.Peer {
+	in, out := l.contexts()
 	m := l.audio()
 	if m == nil {
-		return media.Peer{Mute: true}
+		return media.Peer{Mute: true, In: in, Out: out}
 	}
 	p := media.Peer{RTP: m.Address(), RTCP: m.RTCP(), Ptime: m.Ptime(), Codec: l.promptCodec(),
-		Mute: l.call.held() || l.call.silent(), Renumber: l.renumbering()}
+		Mute: l.call.held() || l.call.silent(), Renumber: l.renumbering(), In: in, Out: out}
 	known := map[uint8]bool{}
 	for _, codec := range l.sends() {
 		known[codec.PayloadType] = true

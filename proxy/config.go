@@ -65,6 +65,7 @@ type Side struct {
 	Peers      []locate.Peer  // where calls to this side go, in order
 	AcceptFrom []netip.Prefix // who may send to us; none: the peers' addresses, as DNS has them now and had them a while ago
 	Advertise  string         // host[:port] for Via and Contact; "": the listening address
+	SRTP       SRTP           // of media towards this side
 	Media      netip.Addr     // in SDP towards this side; invalid: the first listening address
 }
 

@@ -44,6 +44,7 @@ func (c *call) sendIndication(l *leg) {
 		return
 	}
 	own := &indication{to: l, number: l.cseq.next()}
+	l.seal.owes = false
 	l.offered = c.tell(l, l.told.from)
 	l.refresh = false
 	c.own = own
@@ -102,11 +103,15 @@ func (c *call) indicated(own *indication, res *sip.Response) {
 // agreed puts the answer into force.
 func (c *call) agreed(own *indication, res *sip.Response) {
 	l := own.to
+	if c.endsInsecure(l, res) {
+		return
+	}
 	if s := c.describe(l, res); s != nil {
 		if far := l.other().sdp; far != nil {
 			s.Follow(far)
 		}
 		l.sdp = s
+		l.seal.noteAnswer()
 		c.applyMedia()
 	}
 	l.answered()

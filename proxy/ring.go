@@ -55,6 +55,8 @@ func (c *call) ringsFirst(req *sip.Request) bool {
 		if playable(codec) {
 			c.ring = &ringFirst{tag: randomToken(), codec: codec, id: randomID(), ours: true}
 			c.a.sdp = s
+			c.noteOffer(c.a)
+			c.a.seal.agree()
 			return true
 		}
 	}

@@ -23,7 +23,7 @@ func (c *call) anchorsFor(to *leg, s *sdp.Session, take bool) []netip.AddrPort {
 		switch {
 		case m == s.Audio():
 			out[i] = own
-		case m.Port == 0, !m.Carried():
+		case m.Port == 0, !m.Carried(), m.Clear() && (to.strict() || to.other().strict()):
 		default:
 			if o := c.opaque(i, take); o != nil {
 				out[i] = netip.AddrPortFrom(own.Addr(), o.Addr(to.party).Port())

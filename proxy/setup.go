@@ -22,6 +22,11 @@ func (c *call) start(tx *serverTx) {
 	c.anchor()
 	c.inv = &invite{from: c.a, to: c.b, tx: tx, offered: hasSDP(tx.req)}
 	c.inv.number = c.b.cseq.pass(tx.req)
+	if c.refusesInsecure(event{leg: c.a, tx: tx}) {
+		c.outcome = "refused"
+		c.end()
+		return
+	}
 	if c.ringsFirst(tx.req) {
 		c.startAlone(tx)
 		return

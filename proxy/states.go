@@ -176,6 +176,9 @@ func (c *call) step(ev event) {
 		}
 		c.focus(c.farTag(ev.leg, ev.tx.req))
 	}
+	if c.refusesInsecure(ev) || c.dropsInsecure(ev) {
+		return
+	}
 	f := transitions[c.state][ev.kind]
 	if f == nil {
 		f = always[ev.kind]

@@ -37,6 +37,7 @@ func (c *call) tell(to *leg, body []byte) told {
 		out.record = c.recording()
 		out.body = sdp.WithRecord(body, out.record)
 	}
+	out.body = c.protect(to, out.body)
 	if c.ring != nil && to == c.a { // its o= line is ours throughout
 		c.ring.version++
 		out.body = sdp.WithOrigin(out.body, sdp.Origin(c.address(to).Addr(), c.ring.id, c.ring.version))

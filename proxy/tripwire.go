@@ -19,6 +19,7 @@ const (
 	toldOfRecording                     // the receiver knows of recording
 	mapsContacts                        // Contacts are mapped
 	retargeted                          // it goes to who registered through us
+	ownKeys                             // the receiver gets keys of ours for SRTP, or none
 )
 
 // may is what may become of a header: gone, added, or changed so that same
@@ -61,6 +62,7 @@ var sdpMayDiffer = []struct {
 }{
 	{"c=", 0}, {"m=", 0}, {"a=rtcp", 0}, {"a=ice-", 0}, {"a=candidate:", 0}, {"a=remote-candidates:", 0},
 	{"a=end-of-candidates", 0}, {"a=altc:", 0}, {"a=group:BUNDLE", 0}, {"a=bundle-only", 0}, {"a=rtpmap:", 0}, {"a=fmtp:", 0}, {"a=record:", toldOfRecording}, {"o=", ownDialog},
+	{"a=crypto:", ownKeys}, {"a=fingerprint:", ownKeys}, {"a=setup:", ownKeys}, {"a=tls-id:", ownKeys},
 }
 
 // ancestor is what a message was made of. It travels with the message's headers

@@ -82,6 +82,15 @@ func TestLibertiesAreForThatMessageAlone(t *testing.T) {
 	if differ := ancestorOf(told).differences(strings.NewReplacer("o=- 1 1", "o=- 1 2", "a=sendrecv", "a=record:on\r\na=sendrecv").Replace(string(wire(told)))); len(differ) > 0 {
 		t.Errorf("told of recording: %q", differ)
 	}
+	_, keyed := relayedInvite(t)
+	takes(keyed, ownKeys)
+	withKey := strings.Replace(string(wire(keyed)), "a=sendrecv", "a=crypto:1 X inline:y\r\na=sendrecv", 1)
+	if differ := ancestorOf(keyed).differences(withKey); len(differ) > 0 {
+		t.Errorf("with a key: %q", differ)
+	}
+	if differ := ancestorOf(in).differences(withKey); !slices.Contains(differ, "body") {
+		t.Errorf("a key that nobody gave: %q", differ)
+	}
 	if differ := ancestorOf(out).differences(strings.Replace(sent, "Zoë", "Zoe", 1)); !slices.Equal(differ, []string{"from"}) {
 		t.Errorf("another name: %q", differ)
 	}

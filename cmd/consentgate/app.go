@@ -84,7 +84,8 @@ func (a *App) gateConfig(ctx context.Context, reg prometheus.Registerer) proxy.C
 }
 
 func side(s SideConfig) proxy.Side {
-	return proxy.Side{Listen: s.Listen, TLS: s.TLS, Peers: s.Peers, AcceptFrom: s.AcceptFrom, Advertise: s.Advertise, Media: s.MediaAddress}
+	return proxy.Side{Listen: s.Listen, TLS: s.TLS, Peers: s.Peers, AcceptFrom: s.AcceptFrom, Advertise: s.Advertise, Media: s.MediaAddress,
+		SRTP: s.SRTP}
 }
 
 // prompts are loaded before the first call, so that none waits for a program.

@@ -62,6 +62,7 @@ type SideConfig struct {
 	AcceptFrom   []netip.Prefix // none: the peers' addresses
 	Advertise    string
 	MediaAddress netip.Addr
+	SRTP         proxy.SRTP
 }
 
 // MediaConfig is what RTP may use.

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"consentgate/consent"
+	"consentgate/proxy"
 	"consentgate/proxy/locate"
 )
 
@@ -149,7 +150,7 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"trunks:", "dns: {server: [192.0.2.53]}\ntrunks:", `dns.server: unknown key (did you mean "servers"?)`},
 		{"peers: [\"sip:127.0.0.1:5062\"]", "peers: []", "trunks[0].pbx.peers: is missing"},
 		{"pbx: {", "pbx: {accept_from: [x], ", "an address or a network"},
-		{"pbx: {", "pbx: {srtp: required, ", "required isn't available in this version"},
+		{"pbx: {", "pbx: {srtp: always, ", "allowed: off, optional, required"},
 		{"pbx: {", "pbx: {media_address: host, ", "an IP address"},
 		{"pbx: {", "pbx: {advertise: \"a b\", ", "HOST or HOST:PORT"},
 		{"  - name: main\n", "  - nme: main\n", "trunks[0].name: is missing"},
@@ -205,6 +206,21 @@ func TestARefusalThatHangsUpIsWarnedOf(t *testing.T) {
 	_, problems := ParseConfig("test.yaml", []byte(strings.Replace(minimal, "purpose: training}", "purpose: training, on_refusal: hangup}", 1)))
 	if !problems.Sound() || !strings.Contains(problems.String(), "warning: ") || !strings.Contains(problems.String(), "Art. 7(4)") {
 		t.Errorf("%s", problems)
+	}
+}
+
+// TestKeysInTheClearAreWarnedOf: SRTP with SIP that isn't sealed.
+func TestKeysInTheClearAreWarnedOf(t *testing.T) {
+	for _, c := range []struct {
+		mode string
+		want proxy.SRTP
+		warn bool
+	}{{"off", proxy.SRTPOff, false}, {"optional", proxy.SRTPOptional, true}, {"required", proxy.SRTPRequired, true}} {
+		config, problems := ParseConfig("test.yaml", []byte(strings.Replace(minimal, "pbx: {", "pbx: {srtp: "+c.mode+", ", 1)))
+		if !problems.Sound() || config.Trunks[0].PBX.SRTP != c.want || config.Trunks[0].Carrier.SRTP != proxy.SRTPOff ||
+			strings.Contains(problems.String(), "test.yaml:5: warning: trunks[0].pbx.srtp: keys are in session descriptions") != c.warn {
+			t.Errorf("%s: %v\n%s", c.mode, config.Trunks[0].PBX.SRTP, problems)
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -138,8 +137,8 @@ func (p *parser) side(trunk, n *yaml.Node, path string, listening map[proxy.List
 		p.errorf(trunk, path, "is missing: listen and peers of that side")
 		return s
 	}
-	srtp := "off"
 	var domains []peerDomain
+	srtp := n
 	p.mapping(n, path, fields{
 		"listen": func(n *yaml.Node, path string) {
 			p.each(n, path, func(n *yaml.Node, path string) {
@@ -178,8 +177,11 @@ func (p *parser) side(trunk, n *yaml.Node, path string, listening map[proxy.List
 		},
 		"advertise":     parsed(p.reader, &s.Advertise, advertised),
 		"media_address": parsed(p.reader, &s.MediaAddress, mediaAddress),
-		"srtp":          parsed(p.reader, &srtp, srtpMode),
-		"tls":           func(n *yaml.Node, path string) { s.TLS = p.sideTLS(n, path) },
+		"srtp": func(n *yaml.Node, path string) {
+			srtp = n
+			parsed(p.reader, &s.SRTP, srtpMode)(n, path)
+		},
+		"tls": func(n *yaml.Node, path string) { s.TLS = p.sideTLS(n, path) },
 	})
 	if len(s.Listen) == 0 {
 		p.errorf(n, path+".listen", "is missing: for instance [udp://192.0.2.10:5060]")
@@ -189,6 +191,7 @@ func (p *parser) side(trunk, n *yaml.Node, path string, listening map[proxy.List
 	}
 	p.checkTransports(n, path, s)
 	p.peerDomains(domains, s.Listen)
+	p.checkKeys(srtp, path+".srtp", s)
 	return s
 }
 
@@ -201,16 +204,6 @@ func cidr(v string) (netip.Prefix, error) {
 		return p, errors.New("an address or a network, for instance 192.0.2.0/24")
 	}
 	return p.Masked(), nil
-}
-
-func srtpMode(v string) (string, error) {
-	switch v {
-	case "off", "false": // YAML 1.1 readers take a bare off for a boolean
-		return "off", nil
-	case "optional", "required":
-		return "", fmt.Errorf("%s isn't available in this version; allowed: off", v)
-	}
-	return "", errors.New("allowed: off, optional, required")
 }
 
 func (p *parser) readPurposes(n *yaml.Node, path string) {

@@ -124,4 +124,17 @@ var mutations = []mutation{
 	{"12: the picture passes while the parties are apart", "media/opaque.go",
 		"if !r.bridged.Load() {", "if false {",
 		"./media", "TestNothingOpaquePassesBeforeBridge"},
+	// SRTP
+	{"srtp: a side that must have keys goes without", "proxy/insecure.go",
+		"	return p.Clear() && !l.strict()\n", "	return p.Clear()\n",
+		"./proxy", "TestAnAnswerWithoutKeysEndsTheCall|TestALaterOfferWithoutKeysIsRefused"},
+	{"srtp: what isn't sealed is taken", "media/leg.go",
+		"	if p.In != nil && isVersion2(data) {\n		if data = l.opened(p.In.RTP(data, at)); data == nil {\n			return\n		}\n	}\n", "",
+		"./media", "TestOnlyThePeersOwnPacketsAreOpened"},
+	{"srtp: a number is sealed twice", "media/srtp/sender.go",
+		"	if !number.Passed() {", "	if false {",
+		"./media/srtp", "TestNoNumberIsUsedTwice"},
+	{"srtp: a key can be printed", "media/srtp/crypto.go",
+		"func (c Crypto) String() string { return c.Suite + \" key\" }", "func (c Crypto) String() string { return c.Attribute() }",
+		"./media/srtp", "TestAKeyIsNeverPrinted"},
 }

@@ -51,14 +51,28 @@ func (c *call) ringsFirst(req *sip.Request) bool {
 	if s == nil || s.Audio() == nil || !s.Audio().Address().IsValid() {
 		return false
 	}
-	for _, codec := range s.Audio().Codecs() {
-		if playable(codec) {
-			c.ring = &ringFirst{tag: randomToken(), codec: codec, id: randomID(), ours: true}
-			c.a.sdp = s
-			return true
+	codec, ok := agreeable(s.Audio().Codecs())
+	if !ok {
+		return false
+	}
+	c.ring = &ringFirst{tag: randomToken(), codec: codec, id: randomID(), ours: true}
+	c.a.sdp = s
+	return true
+}
+
+// agreeable is the codec that a caller is answered with: the first that prompts
+// have, but G.711 before others, for the called party must take it, too, and
+// nobody has asked it.
+func agreeable(offered []sdp.Codec) (first sdp.Codec, ok bool) {
+	for _, codec := range offered {
+		if (codec.Name == "PCMU" || codec.Name == "PCMA") && playable(codec) {
+			return codec, true
+		}
+		if playable(codec) && !ok {
+			first, ok = codec, true
 		}
 	}
-	return false
+	return first, ok
 }
 
 // randomID is for an o= line: a number that fits any reader's integer.
@@ -133,7 +147,7 @@ func (c *call) ringOffer() []byte {
 
 // keeps narrows the offer to what the caller was answered with.
 func (r *ringFirst) keeps(k sdp.Codec) bool {
-	return k == r.codec || k.Name == "TELEPHONE-EVENT" && k.ClockRate == r.codec.ClockRate
+	return k == r.codec || k.Name == telephoneEvent && k.ClockRate == r.codec.ClockRate
 }
 
 // withoutOurs takes out of an INVITE what the caller can't have any more, for

@@ -160,6 +160,8 @@ func TestSpeechJoinsAPromptByItsOwnClock(t *testing.T) {
 		"a key with G.722": {playable[2], 101, []byte{1, 10, 0, 160}},
 	} {
 		call := newCall(t)
+		play(t, call.relay.Leg(consent.Local), speech(160)) // in PCMU, before a re-INVITE
+		call.pbx.recv()
 		call.relay.Leg(consent.Local).SetPeer(call.pbx.speaking(c.codec, 20*time.Millisecond))
 		call.relay.Leg(consent.Remote).SetPeer(call.remote.speaking(c.codec, 20*time.Millisecond))
 		begun := time.Now()

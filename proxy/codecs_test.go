@@ -61,7 +61,8 @@ func TestACallerIsAnsweredInACodecThatTheCalledPartyMustHave(t *testing.T) {
 			strings.Count(string(answer), "a=rtpmap:") != 2 {
 			t.Errorf("%s is answered %s %v", formats, answer, err)
 		}
-		r := ringFirst{codec: codec}
+		keys, _ := s.Audio().Keys(codec.ClockRate)
+		r := ringFirst{codec: codec, keys: keys.ClockRate}
 		if !r.fits(s) {
 			t.Errorf("%s doesn't fit its own offer", formats)
 		}
@@ -69,5 +70,18 @@ func TestACallerIsAnsweredInACodecThatTheCalledPartyMustHave(t *testing.T) {
 			!strings.Contains(out, events) {
 			t.Errorf("%s is offered as\n%s", formats, out)
 		}
+	}
+}
+
+// TestKeysOfATelephoneThatHasThemAt8kHzOnlyAreTaken with a codec of 16 kHz, too.
+func TestKeysOfATelephoneThatHasThemAt8kHzOnlyAreTaken(t *testing.T) {
+	s := offering(t, "97 101", "97 L16/16000", "101 telephone-event/8000")
+	codec, _ := agreeable(s.Audio().Codecs())
+	answer, err := s.Answer(netip.MustParseAddrPort("192.0.2.1:20000"), codec, 1, 1)
+	if err != nil || !strings.Contains(string(answer), "a=rtpmap:101 telephone-event/8000\r\n") {
+		t.Errorf("it is answered %s %v", answer, err)
+	}
+	if _, ok := offering(t, "97 101", "97 L16/16000", "101 telephone-event/48000").Audio().Keys(16000); ok {
+		t.Error("keys at 48 kHz were taken")
 	}
 }

@@ -25,6 +25,7 @@ import (
 type ringFirst struct {
 	tag     string // the caller's dialog's, in place of the called party's
 	codec   sdp.Codec
+	keys    int    // clock rate of the caller's telephone events, Hz; 0: it has none
 	id      uint64 // of our o= line
 	version uint64
 	ours    bool          // the caller knows our answer, not the called party's
@@ -55,7 +56,8 @@ func (c *call) ringsFirst(req *sip.Request) bool {
 	if !ok {
 		return false
 	}
-	c.ring = &ringFirst{tag: randomToken(), codec: codec, id: randomID(), ours: true}
+	keys, _ := s.Audio().Keys(codec.ClockRate)
+	c.ring = &ringFirst{tag: randomToken(), codec: codec, keys: keys.ClockRate, id: randomID(), ours: true}
 	c.a.sdp = s
 	return true
 }
@@ -147,7 +149,7 @@ func (c *call) ringOffer() []byte {
 
 // keeps narrows the offer to what the caller was answered with.
 func (r *ringFirst) keeps(k sdp.Codec) bool {
-	return k == r.codec || k.Name == telephoneEvent && k.ClockRate == r.codec.ClockRate
+	return k == r.codec || k.Name == telephoneEvent && k.ClockRate == r.keys
 }
 
 // withoutOurs takes out of an INVITE what the caller can't have any more, for

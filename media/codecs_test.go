@@ -267,3 +267,54 @@ func TestAPromptIsEncodedOnceForAllCalls(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysAreTonesInEveryCodec: 60 ms of a key between speech are that key, where
+// they were, and reach no recorder.
+func TestKeysAreTonesInEveryCodec(t *testing.T) {
+	for _, c := range playable {
+		call := newCall(t)
+		l := call.relay.Leg(consent.Remote)
+		p := call.remote.speaking(c, 20*time.Millisecond)
+		p.InBand = true
+		l.SetPeer(p)
+		l.Listen(true)
+		call.relay.Bridge()
+		s := &sink{}
+		tap := call.open(t, s)
+		found := codec.Lookup(c.Name, c.ClockRate)
+		enc, rate := found.NewEncoder(), found.Rate
+		const packets, first, last = 40, 20, 22
+		for i := range packets {
+			hz := []float64{440, 3100}
+			if i >= first && i <= last {
+				hz = []float64{770, 1336}
+			}
+			pcm := make([]int16, rate/50)
+			for j := range pcm {
+				for _, f := range hz {
+					pcm[j] += int16(4000 * math.Sin(2*math.Pi*f*float64(i*len(pcm)+j)/float64(rate)))
+				}
+			}
+			l.Receive(packet(uint16(i), uint32(i*c.ClockRate/50), 7, c.PayloadType, enc.Encode(nil, pcm)), at(call.remote.rtp), time.Now())
+		}
+		tap.Close("end")
+		sealed(t, tap)
+		select {
+		case ev := <-call.events:
+			begun := float64(ev.Press.RTPTime) / float64(c.ClockRate)
+			if ev.Press.Key != '5' || ev.Press.Via != "inband" || begun < 0.39 || begun > 0.41 {
+				t.Errorf("%s/%d: %+v, %.3f s from the beginning", c.Name, c.ClockRate, ev.Press, begun)
+			}
+		default:
+			t.Errorf("%s/%d: no key", c.Name, c.ClockRate)
+		}
+		for _, raw := range s.packets {
+			if n := int(raw[3]); n >= first && n <= last {
+				t.Errorf("%s/%d: packet %d of the key was recorded", c.Name, c.ClockRate, n)
+			}
+		}
+		if len(s.packets) < packets-6 || len(call.events) != 0 {
+			t.Errorf("%s/%d: %d packets were recorded, %d more keys came", c.Name, c.ClockRate, len(s.packets), len(call.events))
+		}
+	}
+}

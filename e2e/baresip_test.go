@@ -48,6 +48,8 @@ audio_alert aubridge,nowhere
 rtp_ports %[3]d-%[4]d
 module_path %[5]s
 module g711.so
+module g722.so
+module l16.so
 module aufile.so
 module aubridge.so
 module srtp.so
@@ -61,7 +63,7 @@ ctrl_tcp_listen %[6]s
 `
 
 // startBaresip makes a phone at an address that speaks a tone and reaches the
-// world by way of the gate.
+// world by way of the gate; in PCMU, unless more names audio_codecs.
 func startBaresip(t *testing.T, user, at, gate string, hz float64, more string, config ...string) *baresip {
 	t.Helper()
 	path := needs(t, "baresip")
@@ -75,7 +77,7 @@ func startBaresip(t *testing.T, user, at, gate string, hz float64, more string, 
 	b.rtp = freePorts(t, baresipPorts)
 	for name, text := range map[string]string{
 		"config":   fmt.Sprintf(baresipConfig, at, b.dir, b.rtp, b.rtp+baresipPorts-2, modules[0], control) + strings.Join(config, ""),
-		"accounts": fmt.Sprintf("<sip:%s@%s>;regint=0;audio_codecs=PCMU/8000/1;outbound=\"sip:%s\"%s\n", user, at, gate, more),
+		"accounts": fmt.Sprintf("<sip:%s@%s>;regint=0%s;outbound=\"sip:%s\"\n", user, at, speaking(more), gate),
 		"contacts": "",
 	} {
 		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o600); err != nil {
@@ -98,6 +100,14 @@ func startBaresip(t *testing.T, user, at, gate string, hz float64, more string, 
 	t.Cleanup(func() { _ = b.conn.Close() })
 	go b.listen()
 	return b
+}
+
+// speaking are an account's parameters, the codec among them.
+func speaking(more string) string {
+	if strings.Contains(more, ";audio_codecs=") {
+		return more
+	}
+	return ";audio_codecs=PCMU/8000/1" + more
 }
 
 func (b *baresip) until(what string, ok func() bool) {

@@ -35,12 +35,12 @@ func FuzzPacket(f *testing.F) {
 		}
 		moved, now := bytes.Clone(data), time.Now()
 		var s stream
-		if why := s.pass(moved, h, now); why != reasons || !bytes.Equal(moved, data) {
+		if why := s.pass(moved, h, 8000, now); why != reasons || !bytes.Equal(moved, data) {
 			t.Fatalf("an untouched direction: reason %d, % x became % x", why, data, moved)
 		}
-		next := s.next(160, true, now)
+		next := s.next(160, 8000, true, now)
 		s.yield()
-		if why := s.pass(moved, h, now); why != reasons {
+		if why := s.pass(moved, h, 8000, now); why != reasons {
 			t.Fatalf("it can't join: reason %d", why)
 		}
 		got, ok := parse(moved)

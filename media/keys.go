@@ -4,9 +4,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zaf/g711"
-
 	"consentgate/consent"
+	"consentgate/media/codec"
 	"consentgate/media/dtmf"
 )
 
@@ -84,8 +83,8 @@ func (l *Leg) audio(p *place, h header, data []byte, t *Tap, bridged bool, at ti
 	if t == nil && !counts {
 		return false
 	}
-	decode := p.codec(h.pt).decoder()
-	if decode == nil {
+	c := p.codec(h.pt).plays()
+	if c == nil {
 		if t != nil {
 			t.offer(l.party, p, data, span{}, at)
 		}
@@ -95,7 +94,7 @@ func (l *Leg) audio(p *place, h header, data []byte, t *Tap, bridged bool, at ti
 		l.keys.tones = new(tones)
 	}
 	b := l.keys.tones
-	s, key := b.take(h, decode)
+	s, key := b.take(h, c)
 	if t != nil {
 		t.offer(l.party, p, data, s, at)
 		t.judge(l.party, &b.found) // before anybody hears of the key
@@ -107,7 +106,7 @@ func (l *Leg) audio(p *place, h header, data []byte, t *Tap, bridged bool, at ti
 		b.ours = !bridged
 		since, _ := b.found.Sounds()
 		sofar := b.found.End() - since
-		l.press(consent.Press{Key: key, Via: "inband", SSRC: h.ssrc, RTPTime: b.next - uint32(sofar),
+		l.press(consent.Press{Key: key, Via: "inband", SSRC: h.ssrc, RTPTime: b.next - uint32(sofar)*uint32(c.Clock/dtmf.Rate),
 			Duration: samples(int(sofar)), At: at})
 	}
 	return b.oursSounds()
@@ -120,7 +119,10 @@ type tones struct {
 	ssrc  uint32
 	next  uint32 // RTP time of the packet that is expected
 	ours  bool   // the latest key began while the parties were apart: the other doesn't hear its end
-	pcm   [maxPacket]int16
+
+	codec   *codec.Codec // of the latest packet
+	decoder codec.Decoder
+	pcm     []int16 // of the packet in hand
 }
 
 // oursSounds reports whether a key goes on that began while the parties were
@@ -142,38 +144,40 @@ const longestLoss = 3 * dtmf.Rate / 50
 
 // take looks for tones in a packet, and returns its place and the key that counts
 // with it, if one does.
-func (b *tones) take(h header, decode func(byte) int16) (s span, key consent.Key) {
-	gap := int32(h.ts - b.next)
-	n := int64(len(h.payload))
+func (b *tones) take(h header, c *codec.Codec) (s span, key consent.Key) {
+	ticks := c.Clock / dtmf.Rate // of the RTP clock to a sample
+	gap := int32(h.ts-b.next) / int32(ticks)
+	n := len(h.payload) / c.Width / ticks
 	switch {
 	case b.begun && h.ssrc != b.ssrc: // another source goes on where the last one stopped
 	case b.begun && gap < 0 && gap > -dtmf.Rate: // it is late, and was taken for lost
 		from := b.found.End() + int64(gap)
-		return span{from, from + n}, 0
+		return span{from, from + int64(n)}, 0
 	case b.begun && gap > 0 && gap <= longestLoss:
 		b.found.Lose(int(gap))
 	case gap != 0:
 		b.found.Rest()
 	}
-	b.begun, b.ssrc, b.next = true, h.ssrc, h.ts+uint32(n)
-	for i, c := range h.payload {
-		b.pcm[i] = decode(c)
-	}
+	b.begun, b.ssrc, b.next = true, h.ssrc, h.ts+uint32(n*ticks)
+	b.decode(h.payload, c)
 	s.from = b.found.End()
 	key = b.found.Feed(b.pcm[:n])
 	s.to = b.found.End()
 	return s, key
 }
 
-// decoder returns the function that makes a sample of a payload byte, or nil for
-// a codec that no tones can be heard in.
-func (c Codec) decoder() func(byte) int16 {
-	switch {
-	case c.ClockRate != sampleRate:
-	case c.Name == "PCMU":
-		return g711.DecodeUlawFrame
-	case c.Name == "PCMA":
-		return g711.DecodeAlawFrame
+// decode puts a payload's audio at 8 kHz into pcm. Two samples of 16 kHz make one
+// by their mean, which leaves little above the telephone's band where a key's
+// frequencies would have their mirror images.
+func (b *tones) decode(payload []byte, c *codec.Codec) {
+	if b.codec != c {
+		b.codec, b.decoder = c, c.NewDecoder()
 	}
-	return nil
+	b.pcm = b.decoder.Decode(b.pcm[:0], payload)
+	if c.Rate == dtmf.Rate {
+		return
+	}
+	for i := range len(b.pcm) / 2 {
+		b.pcm[i] = int16((int(b.pcm[2*i]) + int(b.pcm[2*i+1])) / 2)
+	}
 }

@@ -127,17 +127,18 @@ func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 		return
 	}
 	p.renumber(data, h.pt)
-	l.relay.legs[l.party.Other()].forward(data, h, at)
+	l.relay.legs[l.party.Other()].forward(data, h, p.clock(h.pt), at)
 }
 
-// forward sends the other party's packet to this leg's peer.
-func (l *Leg) forward(data []byte, h header, at time.Time) {
+// forward sends the other party's packet to this leg's peer; clock is that of its
+// timestamp, in Hz, 0 where it isn't known.
+func (l *Leg) forward(data []byte, h header, clock int, at time.Time) {
 	p := l.place.Load()
 	if p == nil || !p.RTP.IsValid() {
 		l.relay.drop(held)
 		return
 	}
-	if why := l.out.pass(data, h, at); why != reasons {
+	if why := l.out.pass(data, h, clock, at); why != reasons {
 		l.relay.drop(why)
 		return
 	}

@@ -91,7 +91,7 @@ func TestMalformedPacketsAreCountedAndGoNowhere(t *testing.T) {
 		{0x80, 200, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2},                                                 // RTCP
 		append([]byte{0x8f}, spoken(1, 1, 1, 1)[1:]...),                                           // 15 contributors, none there
 		append([]byte{0x90}, spoken(1, 1, 1, 0, 0, 0, 9)[1:]...),                                  // extension beyond the end
-		append([]byte{0xa0}, spoken(1, 1, 1, 200)[1:]...), packet(1, 1, 1, 0, make([]byte, 1489))} // more padding than packet; too long
+		append([]byte{0xa0}, spoken(1, 1, 1, 200)[1:]...), packet(1, 1, 1, 0, make([]byte, 2037))} // more padding than packet; too long
 	for _, b := range bad {
 		c.remote.send(b)
 	}

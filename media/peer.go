@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"consentgate/media/codec"
 	"consentgate/media/srtp"
 )
 
@@ -18,7 +19,7 @@ type Peer struct {
 	Events    []uint8       // payload types of its telephone-events at 8 kHz; at other rates, by Codecs
 	Mute      bool          // it won't send now: it is on hold, or holds the other
 	InBand    bool          // its keys are tones in its audio: telephone-event wasn't agreed on
-	Ptime     time.Duration // of prompts to it; what isn't 5 to 100 ms is taken for 20 ms
+	Ptime     time.Duration // of prompts to it, in whole ms; what isn't 5 to 100 ms is taken for 20 ms
 	// Renumber are payload types that it sends by a number that the other party
 	// doesn't know them by, with the number to pass them on by. Nil: none.
 	Renumber map[uint8]uint8
@@ -39,19 +40,38 @@ const (
 type place struct {
 	Peer
 	rtp, rtcp latch
-	events    [128]int    // clock rate by payload type; 0: not telephone-events
-	known     [128]Codec  // by payload type; zero: unknown
-	numbers   *[128]uint8 // to pass payload types on by; nil: as they are
-	redundant [128]bool   // by payload type: blocks of RFC 2198
+	plays     *codec.Codec // prompts to it; nil: none can be
+	events    [128]int     // clock rate by payload type; 0: not telephone-events
+	known     [128]Codec   // by payload type; zero: unknown
+	numbers   *[128]uint8  // to pass payload types on by; nil: as they are
+	redundant [128]bool    // by payload type: blocks of RFC 2198
+}
+
+// usualPtime is what RFC 3551 section 4.2 has for want of another.
+const usualPtime = 20 * time.Millisecond
+
+// mostPayload of our own packets, in bytes, so that none is fragmented: of L16 at
+// 16 kHz 40 ms are 1,280. A ptime is a wish (RFC 8866 section 6.4).
+const mostPayload = 1400
+
+// samples of a prompt are in one packet.
+func (p *place) samples() int {
+	if p == nil {
+		return int(usualPtime * sampleRate / time.Second)
+	}
+	return int(p.Ptime / time.Millisecond * sampleRate / 1000)
 }
 
 // newPlace puts a description into force after old, which may be nil.
 func newPlace(p Peer, old *place, former [2]netip.AddrPort, until time.Time) *place {
 	p.RTP, p.RTCP = unmap(p.RTP), unmap(p.RTCP)
 	if p.Ptime < 5*time.Millisecond || p.Ptime > 100*time.Millisecond {
-		p.Ptime = 20 * time.Millisecond
+		p.Ptime = usualPtime
 	}
-	n := &place{Peer: p}
+	n := &place{Peer: p, plays: p.Codec.plays()}
+	if c := n.plays; c != nil && bytesOf(c, n.samples()) > mostPayload {
+		n.Ptime = usualPtime
+	}
 	n.rtp.said, n.rtp.former, n.rtp.until = p.RTP, former[0], until
 	n.rtcp.said, n.rtcp.former, n.rtcp.until = p.RTCP, former[1], until
 	if old != nil {
@@ -94,6 +114,14 @@ func (p *place) renumber(packet []byte, pt uint8) {
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// clock is the rate of a payload type's timestamps, Hz; 0 where it isn't known.
+func (p *place) clock(pt uint8) int {
+	if rate := p.events[pt&0x7f]; rate != 0 {
+		return rate
+	}
+	return p.known[pt&0x7f].ClockRate
+}
 
 // codec is what a payload type from this peer means.
 func (p *place) codec(pt uint8) Codec {

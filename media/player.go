@@ -25,7 +25,7 @@ const tooLate = 200 * time.Millisecond
 // time, so that it doesn't drift. It ends when the audio does or when stopped.
 type player struct {
 	leg    *Leg
-	audio  []int16
+	audio  *Audio
 	notice bool // silence after the audio, until stopped
 
 	quit   chan struct{}
@@ -38,7 +38,7 @@ type player struct {
 // the next prompt, but not close the relay.
 func (l *Leg) Play(a *Audio, done func(Played)) {
 	p := l.place.Load()
-	if a == nil || len(a.PCM) == 0 || p == nil || !p.RTP.IsValid() || p.Codec.encoder() == nil || !l.start(a.PCM, false, done) {
+	if a == nil || len(a.PCM) == 0 || p == nil || !p.RTP.IsValid() || p.plays == nil || !l.start(a, false, done) {
 		l.Stop()
 		done(Played{Err: ErrCannotPlay})
 	}
@@ -48,11 +48,10 @@ func (l *Leg) Play(a *Audio, done func(Played)) {
 // stream goes on, so that no telephone takes the line for dead. Nil is silence.
 // A party that can't be played to now is when a re-INVITE makes it possible.
 func (l *Leg) Notice(a *Audio) {
-	var pcm []int16
-	if a != nil {
-		pcm = a.PCM
+	if a == nil {
+		a = quiet
 	}
-	l.start(pcm, true, func(Played) {})
+	l.start(a, true, func(Played) {})
 }
 
 // Stop ends what plays; when it returns no packet of it will follow.
@@ -69,8 +68,8 @@ func (l *Leg) Stop() {
 func (p *player) stop() { p.once.Do(func() { close(p.quit) }) }
 
 // start hands the leg over to a new player; false when the call is over.
-func (l *Leg) start(pcm []int16, notice bool, done func(Played)) bool {
-	p := &player{leg: l, audio: pcm, notice: notice, quit: make(chan struct{}), silent: make(chan struct{})}
+func (l *Leg) start(a *Audio, notice bool, done func(Played)) bool {
+	p := &player{leg: l, audio: a, notice: notice, quit: make(chan struct{}), silent: make(chan struct{})}
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -98,30 +97,28 @@ func (l *Leg) start(pcm []int16, notice bool, done func(Played)) bool {
 // run is the player's goroutine.
 func (p *player) run() Played {
 	defer p.leg.out.yield()
+	packet := make([]byte, 0, maxPacket)
+	heard, at, all := 0, 0, len(p.audio.PCM)
+	if to := p.leg.place.Load(); to != nil && to.plays != nil {
+		p.audio.in(to.plays) // takes its time when it is the first of all calls
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	packet := make([]byte, 0, maxPacket)
-	heard, rest := 0, p.audio
 	next, spurt := time.Now(), true
 	for p.due(timer) {
-		if len(rest) == 0 && !p.notice {
-			return Played{Heard: samples(heard), Complete: heard == len(p.audio)}
+		if at >= all && !p.notice {
+			return Played{Heard: samples(heard), Complete: heard == all}
 		}
 		to := p.leg.place.Load()
-		ptime := 20 * time.Millisecond
-		if to != nil {
-			ptime = to.Ptime
-		}
-		n := int(ptime * sampleRate / time.Second)
-		frame := rest[:min(n, len(rest))]
-		rest = rest[len(frame):]
-		sent := to != nil && p.leg.sendFrame(to, packet, frame, n, spurt)
+		n := to.samples()
+		sent := to != nil && p.leg.sendFrame(to, packet, p.audio, at, n, spurt)
 		if sent {
-			heard += len(frame)
+			heard += min(n, all-min(at, all))
 		} else {
 			p.leg.out.yield()
 		}
-		next, spurt = next.Add(ptime), !sent
+		at = min(at+n, all+tail)
+		next, spurt = next.Add(samples(n)), !sent
 		if now := time.Now(); now.Sub(next) > tooLate { // the machine slept: no burst, time went on instead
 			next, spurt = now, true
 		}
@@ -147,24 +144,17 @@ func (p *player) due(timer *time.Timer) bool {
 
 func samples(n int) time.Duration { return time.Duration(n) * time.Second / sampleRate }
 
-// sendFrame sends one packet of n samples: the frame and silence behind it, in
-// the codec of the moment, for a re-INVITE may change it.
-func (l *Leg) sendFrame(to *place, packet []byte, frame []int16, n int, spurt bool) bool {
-	encode := to.Codec.encoder()
-	if encode == nil || !to.RTP.IsValid() {
+// sendFrame sends one packet of n samples of the audio, in the codec of the
+// moment, for a re-INVITE may change it.
+func (l *Leg) sendFrame(to *place, packet []byte, a *Audio, from, n int, spurt bool) bool {
+	c := to.plays
+	if c == nil || !to.RTP.IsValid() {
 		return false
 	}
 	packet = append(packet[:0], 0x80, to.Codec.PayloadType, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-	l.out.next(uint32(n), spurt, time.Now()).put(packet)
+	l.out.next(uint32(n*c.Clock/sampleRate), c.Clock, spurt, time.Now()).put(packet)
 	if spurt {
 		setMarker(packet)
 	}
-	for _, s := range frame {
-		packet = append(packet, encode(s))
-	}
-	silence := encode(0)
-	for range n - len(frame) {
-		packet = append(packet, silence)
-	}
-	return l.send(packet, to)
+	return l.send(append(packet, a.frame(c, from, n)...), to)
 }

@@ -11,7 +11,8 @@ import (
 // then dropped, which shows as a gap. After an error only Seal is called.
 type Sink interface {
 	// Format says what a payload type of a party means, before its first packet
-	// and whenever a new description changes it. An unknown encoding is "", 0.
+	// and whenever a new description changes it. An unknown encoding is "", 0; one of
+	// two channels has "/2" behind its name.
 	Format(party consent.Party, pt uint8, encoding string, clockRate int) error
 	// WriteRTP keeps an RTP packet as it came. It doesn't retain it.
 	WriteRTP(party consent.Party, at time.Time, packet []byte) error

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -19,8 +20,9 @@ type stream struct {
 	ssrc    uint32
 	seq     uint32    // highest sent, with the wraps so far in its upper half
 	ts      uint32    // highest sent
+	clock   int       // its rate, Hz
 	at      time.Time // when ts was sent
-	span    uint32    // samples in a packet of ours
+	span    uint32    // what a packet lasts, by that clock
 
 	join *join // how the source's numbers become ours; nil: the next packet joins
 }
@@ -38,13 +40,13 @@ type join struct {
 // packets all bear its start, and it lasts 65,535 units at most (RFC 4733 2.3.5).
 const longestEvent = 1 << 16
 
-// next makes the header of a packet of ours that holds so many samples. spurt
-// says that time went on while nothing of ours was sent.
-func (s *stream) next(samples uint32, spurt bool, at time.Time) header {
+// next makes the header of a packet of ours that lasts so many ticks of its clock.
+// spurt says that time went on while nothing of ours was sent.
+func (s *stream) next(ticks uint32, clock int, spurt bool, at time.Time) header {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.started {
-		s.started, s.span, s.at = true, samples, at
+		s.started, s.span, s.clock, s.at = true, ticks, clock, at
 		s.ssrc, s.seq, s.ts = rand.Uint32(), firstNumber(), rand.Uint32()
 	}
 	if spurt {
@@ -54,14 +56,15 @@ func (s *stream) next(samples uint32, spurt bool, at time.Time) header {
 	}
 	s.ours, s.playing, s.join = true, true, nil
 	s.seq++
-	s.at, s.span = at, samples
+	s.at, s.span, s.clock = at, ticks, clock
 	return header{seq: uint16(s.seq), ts: s.ts, ssrc: s.ssrc}
 }
 
 // since is how much time to put between the latest packet and one sent at a
-// time, in samples: never less than what the latest holds.
+// time: never less than what the latest lasts. Where the clock rate changes, the
+// time until then is counted by the former (RFC 7160).
 func (s *stream) since(at time.Time) uint32 {
-	return max(s.span, uint32(max(at.Sub(s.at), 0)*sampleRate/time.Second))
+	return max(s.span, uint32(max(at.Sub(s.at), 0)*time.Duration(s.clock)/time.Second))
 }
 
 // yield lets the other party be heard again.
@@ -71,9 +74,10 @@ func (s *stream) yield() {
 	s.playing = false
 }
 
-// pass prepares a packet of the other party in place. A reason other than
-// reasons says why it can't be sent.
-func (s *stream) pass(packet []byte, h header, at time.Time) reason {
+// pass prepares a packet of the other party in place; clock is that of its
+// timestamp, 0 where it isn't known. A reason other than reasons says why it
+// can't be sent.
+func (s *stream) pass(packet []byte, h header, clock int, at time.Time) reason {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -81,10 +85,10 @@ func (s *stream) pass(packet []byte, h header, at time.Time) reason {
 		return prompted
 	case !s.ours:
 		if !s.started || h.ssrc != s.ssrc {
-			s.started, s.span = true, sampleRate/50
-			s.ssrc, s.seq, s.ts, s.at = h.ssrc, uint32(h.seq), h.ts, at
+			s.started, s.ssrc, s.seq = true, h.ssrc, uint32(h.seq)
+			s.mark(h.ts, clock, at)
 		}
-		s.note(s.extend(h.seq), h.ts, at)
+		s.note(s.extend(h.seq), h.ts, clock, at)
 		return reasons
 	}
 	j := s.join
@@ -98,7 +102,7 @@ func (s *stream) pass(packet []byte, h header, at time.Time) reason {
 	j.settled = j.settled || int16(h.seq-j.first) > 1<<10
 	h.seq, h.ts, h.ssrc = h.seq+uint16(j.seq), h.ts+j.ts, s.ssrc
 	h.put(packet)
-	s.note(s.extend(h.seq), h.ts, at)
+	s.note(s.extend(h.seq), h.ts, clock, at)
 	return reasons
 }
 
@@ -107,12 +111,21 @@ func (s *stream) extend(seq uint16) uint32 { return s.seq + uint32(int32(int16(s
 
 // note remembers a packet sent. Packets out of order and those of events don't
 // turn the stream's time back; a source that starts its time afresh does.
-func (s *stream) note(seq, ts uint32, at time.Time) {
+func (s *stream) note(seq, ts uint32, clock int, at time.Time) {
 	if int32(seq-s.seq) > 0 {
 		s.seq = seq
 	}
 	if d := int32(ts - s.ts); d > 0 || d < -longestEvent {
-		s.ts, s.at = ts, at
+		s.mark(ts, clock, at)
+	}
+}
+
+// mark remembers a packet whose time is the stream's from now on. Whatever its
+// clock, it lasts 20 ms for all we know.
+func (s *stream) mark(ts uint32, clock int, at time.Time) {
+	s.ts, s.at = ts, at
+	if clock = cmp.Or(clock, s.clock, sampleRate); clock != s.clock {
+		s.clock, s.span = clock, uint32(clock/50)
 	}
 }
 

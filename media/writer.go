@@ -65,7 +65,7 @@ func (w *writer) packet(it *item) error {
 	pt := packet[1] & 0x7f
 	if c := it.from.codec(pt); !w.told[p][pt] || w.known[p][pt] != c {
 		w.told[p][pt], w.known[p][pt] = true, c
-		if err := w.tap.sink.Format(p, pt, c.Name, c.ClockRate); err != nil {
+		if err := w.tap.sink.Format(p, pt, c.encoding(), c.ClockRate); err != nil {
 			return err
 		}
 	}

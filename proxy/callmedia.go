@@ -189,10 +189,14 @@ const telephoneEvent = "TELEPHONE-EVENT"
 
 // keepPlayable keeps what a prompt can be played in and what goes with it.
 func keepPlayable(c sdp.Codec) bool {
-	return playable(c) || c.Name == telephoneEvent && c.ClockRate == 8000 || c.Name == "CN"
+	return playable(c) || c.Name == telephoneEvent && (c.ClockRate == 8000 || c.ClockRate == 16000) || c.Name == "CN"
 }
 
-func playable(c sdp.Codec) bool { return (c.Name == "PCMU" || c.Name == "PCMA") && c.ClockRate == 8000 }
+func playable(c sdp.Codec) bool { return mediaCodec(c).Playable() }
+
+func mediaCodec(c sdp.Codec) media.Codec {
+	return media.Codec{Name: c.Name, PayloadType: c.PayloadType, ClockRate: c.ClockRate, Channels: c.Channels}
+}
 
 // applyMedia tells the relay what the descriptions in force say.
 func (c *call) applyMedia() {
@@ -243,25 +247,30 @@ func (l *leg) peer() media.Peer {
 // promptCodec is the codec for prompts to this leg's peer: the first that both
 // sides have and we can encode, by its number in the peer's own description.
 func (l *leg) promptCodec() media.Codec {
-	m, far := l.audio(), l.other()
+	m := l.audio()
 	if m == nil {
 		return media.Codec{}
 	}
 	for _, codec := range m.Codecs() {
-		if playable(codec) && (far.sdp == nil || hasCodec(far.audio(), codec)) {
+		if playable(codec) && l.agreed(codec) {
 			return mediaCodec(codec)
 		}
 	}
 	return media.Codec{}
 }
 
-func mediaCodec(c sdp.Codec) media.Codec {
-	return media.Codec{Name: c.Name, PayloadType: c.PayloadType, ClockRate: c.ClockRate}
+// agreed reports whether the other side has a codec of this leg's description,
+// too. While the gate is the other side that is the one it answered with.
+func (l *leg) agreed(codec sdp.Codec) bool {
+	if far := l.other(); far.sdp != nil {
+		return hasCodec(far.audio(), codec)
+	}
+	return l.call.ring == nil || codec == l.call.ring.codec
 }
 
 func hasCodec(m *sdp.Media, want sdp.Codec) bool {
 	return m != nil && slices.ContainsFunc(m.Codecs(), func(c sdp.Codec) bool {
-		return c.Name == want.Name && c.ClockRate == want.ClockRate
+		return c.Name == want.Name && c.ClockRate == want.ClockRate && c.Channels == want.Channels
 	})
 }
 

@@ -40,11 +40,11 @@ func (l *leg) keyFormats(p *media.Peer, known map[uint8]bool) {
 }
 
 // agreedOnEvents: both descriptions have telephone-event; ours, where it is the
-// other one, has it at the rate of the audio.
+// other one, has it at the rate that we chose.
 func (l *leg) agreedOnEvents() bool {
 	has := func(m *sdp.Media) bool {
 		return slices.ContainsFunc(m.Codecs(), func(c sdp.Codec) bool {
-			return c.Name == telephoneEvent && (!l.answeredByUs() || c.ClockRate == l.call.ring.codec.ClockRate)
+			return c.Name == telephoneEvent && (!l.answeredByUs() || c.ClockRate == l.call.ring.keys)
 		})
 	}
 	far := l.other().audio()

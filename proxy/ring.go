@@ -25,6 +25,7 @@ import (
 type ringFirst struct {
 	tag     string // the caller's dialog's, in place of the called party's
 	codec   sdp.Codec
+	keys    int    // clock rate of the caller's telephone events, Hz; 0: it has none
 	id      uint64 // of our o= line
 	version uint64
 	ours    bool          // the caller knows our answer, not the called party's
@@ -51,16 +52,31 @@ func (c *call) ringsFirst(req *sip.Request) bool {
 	if s == nil || s.Audio() == nil || !s.Audio().Address().IsValid() {
 		return false
 	}
-	for _, codec := range s.Audio().Codecs() {
-		if playable(codec) {
-			c.ring = &ringFirst{tag: randomToken(), codec: codec, id: randomID(), ours: true}
-			c.a.sdp = s
-			c.noteOffer(c.a)
-			c.a.seal.agree()
-			return true
+	codec, ok := agreeable(s.Audio().Codecs())
+	if !ok {
+		return false
+	}
+	keys, _ := s.Audio().Keys(codec.ClockRate)
+	c.ring = &ringFirst{tag: randomToken(), codec: codec, keys: keys.ClockRate, id: randomID(), ours: true}
+	c.a.sdp = s
+	c.noteOffer(c.a)
+	c.a.seal.agree()
+	return true
+}
+
+// agreeable is the codec that a caller is answered with: the first that prompts
+// have, but G.711 before others, for the called party must take it, too, and
+// nobody has asked it.
+func agreeable(offered []sdp.Codec) (first sdp.Codec, ok bool) {
+	for _, codec := range offered {
+		if (codec.Name == "PCMU" || codec.Name == "PCMA") && playable(codec) {
+			return codec, true
+		}
+		if playable(codec) && !ok {
+			first, ok = codec, true
 		}
 	}
-	return false
+	return first, ok
 }
 
 // randomID is for an o= line: a number that fits any reader's integer.
@@ -135,7 +151,7 @@ func (c *call) ringOffer() []byte {
 
 // keeps narrows the offer to what the caller was answered with.
 func (r *ringFirst) keeps(k sdp.Codec) bool {
-	return k == r.codec || k.Name == "TELEPHONE-EVENT" && k.ClockRate == r.codec.ClockRate
+	return k == r.codec || k.Name == telephoneEvent && k.ClockRate == r.keys
 }
 
 // withoutOurs takes out of an INVITE what the caller can't have any more, for

@@ -111,7 +111,7 @@ func (l *leg) renumbering() map[uint8]uint8 {
 	out := map[uint8]uint8{}
 	for _, mine := range l.sends() {
 		for _, k := range theirs.Codecs() {
-			if k.Name == mine.Name && k.ClockRate == mine.ClockRate && k.PayloadType != mine.PayloadType {
+			if k.Name == mine.Name && k.ClockRate == mine.ClockRate && k.Channels == mine.Channels && k.PayloadType != mine.PayloadType {
 				out[mine.PayloadType] = k.PayloadType
 			}
 		}

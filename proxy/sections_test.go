@@ -219,7 +219,7 @@ func TestOnlyWhatBothDescriptionsHaveIsOpen(t *testing.T) {
 func TestPlayableOffersKeepKeysAndComfortNoise(t *testing.T) {
 	s := session(t, "m=audio 4000 RTP/AVP 18 9 8 13 0 3 101 102", "a=rtpmap:101 telephone-event/8000", "a=rtpmap:102 telephone-event/48000")
 	out := string(s.Rewrite(sdp.Change{Own: netip.MustParseAddr("192.0.2.9"), Keep: keepPlayable}))
-	if !strings.Contains(out, "RTP/AVP 8 13 0 101\r\na=rtpmap:101 telephone-event/8000\r\n") || strings.Contains(out, ":102") {
+	if !strings.Contains(out, "RTP/AVP 9 8 13 0 101\r\na=rtpmap:101 telephone-event/8000\r\n") || strings.Contains(out, ":102") {
 		t.Error(out)
 	}
 }

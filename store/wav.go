@@ -11,27 +11,30 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
-	"github.com/zaf/g711"
+
+	"consentgate/media/codec"
 )
 
-// wavRate is the rate of what is rendered, Hz.
-const wavRate = 8000
+// narrow is the least rate of what is rendered, Hz.
+const narrow = 8000
 
 var errTooLong = errors.New("the recording is too long for one WAV file")
 
-// WAV renders a recording as stereo, 16 bit, 8 kHz: left the remote party, right
-// the local one. Its length is that of the recording by the clock; what is
-// missing is silence. A damaged recording is rendered up to the damage, which
-// Reading tells.
+// WAV renders a recording as stereo, 16 bit: left the remote party, right the
+// local one; at 16 kHz if either spoke in a codec that has more than a
+// telephone's band, else at 8 kHz. Its length is that of the recording by the
+// clock; what is missing is silence. A damaged recording is rendered up to the
+// damage, which Reading tells.
 //
 // The file is read twice, for a WAV file begins with its length; memory is a few
 // seconds of audio.
 func (s *Store) WAV(ctx context.Context, id string, w io.Writer) (Reading, error) {
-	first, err := s.read(ctx, id, func(content) error { return nil })
+	need := scout{rate: narrow}
+	first, err := s.read(ctx, id, need.take)
 	if err != nil {
 		return first, err
 	}
-	out := newRenderer(w, first.Length)
+	out := newRenderer(w, need.rate, first.Length)
 	if err := out.head(); err != nil {
 		return first, err
 	}
@@ -43,28 +46,62 @@ func (s *Store) WAV(ctx context.Context, id string, w io.Writer) (Reading, error
 	return reading, out.end()
 }
 
+// formats are what payload types mean, by party; nil is what can't be rendered.
+type formats [2][128]*codec.Codec
+
+func (f *formats) learn(c content) *codec.Codec {
+	found := codec.Lookup(c.text, c.clockRate)
+	f[c.party][c.pt&0x7f] = found
+	return found
+}
+
+// scout finds the rate that a recording needs.
+type scout struct {
+	formats formats
+	rate    int64
+}
+
+func (s *scout) take(c content) error {
+	switch {
+	case c.kind == recFormat:
+		s.formats.learn(c)
+	case c.kind == recRTP && len(c.data) > 1:
+		if spoken := s.formats[c.party][c.data[1]&0x7f]; spoken != nil {
+			s.rate = max(s.rate, int64(spoken.Rate))
+		}
+	}
+	return nil
+}
+
 // renderer makes a WAV file of records in the order of arrival.
 type renderer struct {
 	w       *bufio.Writer
+	rate    int64 // Hz
 	length  int64 // in samples
 	done    int64 // samples written
+	formats formats
 	tracks  [2]track
 	unheard []string
 }
 
-func newRenderer(w io.Writer, length time.Duration) *renderer {
-	return &renderer{w: bufio.NewWriter(w), length: int64(length) * wavRate / int64(time.Second)}
+func newRenderer(w io.Writer, rate int64, length time.Duration) *renderer {
+	r := &renderer{w: bufio.NewWriter(w), rate: rate, tracks: [2]track{{rate: rate}, {rate: rate}}}
+	r.length = r.samples(length)
+	return r
 }
 
+// samples are how many last so long; in a week of ns they would overflow.
+func (r *renderer) samples(d time.Duration) int64 { return d.Microseconds() * r.rate / 1e6 }
+
 func (r *renderer) head() error {
-	if r.length > (math.MaxUint32-64)/4 { // about 37 hours
+	if r.length > (math.MaxUint32-64)/4 { // about 37 hours, or half of that at 16 kHz
 		return errTooLong
 	}
 	data := uint32(r.length * 4)
 	head := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00")
 	binary.LittleEndian.PutUint32(head[4:], 36+data)
-	head = binary.LittleEndian.AppendUint32(head, wavRate)
-	head = binary.LittleEndian.AppendUint32(head, wavRate*4)
+	head = binary.LittleEndian.AppendUint32(head, uint32(r.rate))
+	head = binary.LittleEndian.AppendUint32(head, uint32(r.rate*4))
 	head = append(head, 4, 0, 16, 0, 'd', 'a', 't', 'a')
 	_, err := r.w.Write(binary.LittleEndian.AppendUint32(head, data))
 	return err
@@ -73,18 +110,21 @@ func (r *renderer) head() error {
 // take places a packet, or learns a format. What is older than any packet still
 // to come may be placed is written out.
 func (r *renderer) take(c content) error {
-	t := &r.tracks[c.party]
 	switch c.kind {
 	case recFormat:
-		d := decoderOf(c.text, c.clockRate)
-		t.decode[c.pt&0x7f] = d
-		if d == nil && !slices.Contains(r.unheard, c.text) {
+		if r.formats.learn(c) == nil && !slices.Contains(r.unheard, c.text) {
 			r.unheard = append(r.unheard, c.text)
 		}
 	case recRTP:
-		arrival := int64(c.at * wavRate / time.Second)
-		t.packet(c.data, arrival, r.done)
-		if to := min(arrival-2*slack, r.length); to-r.done >= wavRate { // a second at a time
+		arrival := r.samples(c.at)
+		t := &r.tracks[c.party]
+		var p rtp.Packet
+		if p.Unmarshal(c.data) == nil {
+			if spoken := r.formats[c.party][p.PayloadType&0x7f]; spoken != nil {
+				t.packet(&p, spoken, arrival, r.done)
+			}
+		}
+		if to := min(arrival-2*t.slack(), r.length); to-r.done >= r.rate { // a second at a time
 			return r.write(to)
 		}
 	}
@@ -120,59 +160,61 @@ func (r *renderer) write(to int64) error {
 	return nil
 }
 
-func decoderOf(encoding string, rate int) func(byte) int16 {
-	if rate != wavRate {
-		return nil
-	}
-	switch encoding {
-	case "PCMU":
-		return g711.DecodeUlawFrame
-	case "PCMA":
-		return g711.DecodeAlawFrame
-	}
-	return nil
-}
-
 // track is one party's audio. Packets are placed by their RTP time, which the
 // sender's clock made even; the first of a stream, or one whose RTP time
 // disagrees with its arrival by more than the slack, is placed by its arrival.
 type track struct {
-	decode  [128]func(byte) int16
+	rate    int64   // Hz
 	samples []int16 // not yet written
+
+	codec   *codec.Codec // of the stream; nil: nothing came yet
 	ssrc    uint32
+	decoder codec.Decoder
+	doubler codec.Doubler
 	base    uint32 // RTP time of offset
 	offset  int64  // in samples since the recording's start
-	synced  bool
+
+	payload, audio []int16 // of the packet in hand, as decoded and at the track's rate
 }
 
-// slack is how far RTP time and arrival may part: more than any jitter buffer.
-const slack = wavRate / 4
+// slack is how far RTP time and arrival may part, in samples: more than any
+// jitter buffer.
+func (t *track) slack() int64 { return t.rate / 4 }
 
 // packet places a packet that arrived at a sample; written is the first sample
 // that can still be changed.
-func (t *track) packet(data []byte, arrival, written int64) {
-	var p rtp.Packet
-	if p.Unmarshal(data) != nil {
-		return
+func (t *track) packet(p *rtp.Packet, c *codec.Codec, arrival, written int64) {
+	at := t.offset
+	fresh := t.codec != c || t.ssrc != p.SSRC
+	if fresh {
+		t.codec, t.ssrc, t.decoder, t.doubler = c, p.SSRC, c.NewDecoder(), codec.Doubler{}
+	} else {
+		at += int64(int32(p.Timestamp-t.base)) * t.rate / int64(c.Clock)
 	}
-	decode := t.decode[p.PayloadType&0x7f]
-	if decode == nil {
-		return
-	}
-	at := t.offset + int64(int32(p.Timestamp-t.base))
-	if !t.synced || p.SSRC != t.ssrc || at < arrival-slack || at > arrival+slack {
-		t.synced, t.ssrc, t.base, t.offset = true, p.SSRC, p.Timestamp, arrival
+	if fresh || at < arrival-t.slack() || at > arrival+t.slack() {
+		t.base, t.offset = p.Timestamp, arrival
 		at = arrival
 	}
 	at -= written
-	if need := at + int64(len(p.Payload)); need > int64(len(t.samples)) {
+	audio := t.decode(p.Payload)
+	if need := at + int64(len(audio)); need > int64(len(t.samples)) {
 		t.samples = append(t.samples, make([]int16, need-int64(len(t.samples)))...)
 	}
-	for i, b := range p.Payload {
+	for i, s := range audio {
 		if at+int64(i) >= 0 {
-			t.samples[at+int64(i)] = decode(b)
+			t.samples[at+int64(i)] = s
 		}
 	}
+}
+
+// decode is a packet's audio at the track's rate.
+func (t *track) decode(payload []byte) []int16 {
+	t.payload = t.decoder.Decode(t.payload[:0], payload)
+	if int64(t.codec.Rate) == t.rate {
+		return t.payload
+	}
+	t.audio = t.doubler.Double(t.audio[:0], t.payload)
+	return t.audio
 }
 
 func (t *track) at(i int64) int16 {

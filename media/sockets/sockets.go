@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// MaxPacket is the largest datagram that is taken, in bytes: an Ethernet frame's
-// worth.
-const MaxPacket = 1500
+// MaxPacket is the largest datagram that is taken, in bytes: 60 ms of L16 at 16 kHz
+// are 1,932 (RFC 3551 section 4.5.11), which come in fragments.
+const MaxPacket = 2048
 
 // Taker takes what comes to a socket, on its thread: it must not block, nor keep
 // data, which it may change. An error is of one receive; data is empty then, or

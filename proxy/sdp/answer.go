@@ -7,8 +7,8 @@ import (
 )
 
 // Answer makes an answer of our own to an offer (RFC 3264 section 6): that
-// codec of its first audio section and, if it has them, the telephone events of
-// the same clock rate; every other section is refused. version is of its o=
+// codec of its first audio section and, if it has them, the telephone events that
+// Keys finds; every other section is refused. version is of its o=
 // line: id names us in it for the whole of the dialog.
 func (s *Session) Answer(at netip.AddrPort, codec Codec, id, version uint64) ([]byte, error) {
 	audio := s.Audio()
@@ -29,7 +29,7 @@ func (s *Session) Answer(at netip.AddrPort, codec Codec, id, version uint64) ([]
 			continue
 		}
 		formats := []string{fmt.Sprint(codec.PayloadType)}
-		events, have := m.events(codec.ClockRate)
+		events, have := m.Keys(codec.ClockRate)
 		if have {
 			formats = append(formats, fmt.Sprint(events.PayloadType))
 		}
@@ -63,13 +63,21 @@ func WithOrigin(body []byte, origin string) []byte {
 	return []byte(string(body[:start]) + origin + string(body[end:]))
 }
 
-func (m *Media) events(rate int) (Codec, bool) {
+// Keys are the telephone events that go with a codec: those of its clock rate (RFC
+// 4733 section 2.1), else those of 8 kHz, which some telephones have with all.
+func (m *Media) Keys(clock int) (found Codec, ok bool) {
 	for _, c := range m.Codecs() {
-		if c.Name == "TELEPHONE-EVENT" && c.ClockRate == rate {
+		if c.Name != "TELEPHONE-EVENT" {
+			continue
+		}
+		if c.ClockRate == clock {
 			return c, true
 		}
+		if c.ClockRate == 8000 && !ok {
+			found, ok = c, true
+		}
 	}
-	return Codec{}, false
+	return found, ok
 }
 
 // mirrored is the answer to a direction (RFC 3264 section 6.1).

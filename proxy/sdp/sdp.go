@@ -38,6 +38,7 @@ type Codec struct {
 	PayloadType uint8
 	Name        string // upper case
 	ClockRate   int    // Hz
+	Channels    int    // 1 where it isn't said
 }
 
 // Media is one m-section.
@@ -248,8 +249,8 @@ func (m *Media) RTCP() netip.AddrPort {
 
 // static are the payload types of RFC 3551 section 6 that may stand without an
 // rtpmap and that telephones use.
-var static = map[uint8]Codec{0: {0, "PCMU", 8000}, 3: {3, "GSM", 8000}, 4: {4, "G723", 8000},
-	8: {8, "PCMA", 8000}, 9: {9, "G722", 8000}, 13: {13, "CN", 8000}, 18: {18, "G729", 8000}}
+var static = map[uint8]Codec{0: {0, "PCMU", 8000, 1}, 3: {3, "GSM", 8000, 1}, 4: {4, "G723", 8000, 1},
+	8: {8, "PCMA", 8000, 1}, 9: {9, "G722", 8000, 1}, 13: {13, "CN", 8000, 1}, 18: {18, "G729", 8000, 1}}
 
 // Codecs lists the section's payload types in order of preference.
 func (m *Media) Codecs() []Codec {
@@ -269,7 +270,13 @@ func (m *Media) Codecs() []Codec {
 		if err != nil {
 			continue
 		}
-		maps[uint8(pt)] = Codec{uint8(pt), strings.ToUpper(parts[0]), rate}
+		channels := 1
+		if len(parts) > 2 {
+			if channels, err = strconv.Atoi(parts[2]); err != nil {
+				continue
+			}
+		}
+		maps[uint8(pt)] = Codec{uint8(pt), strings.ToUpper(parts[0]), rate, channels}
 	}
 	var out []Codec
 	for _, f := range m.Formats {

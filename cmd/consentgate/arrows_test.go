@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"consentgate/media/prompt/render": {"consent", "media/prompt"},
 	"consentgate/proxy/sdp":           {},
 	"consentgate/proxy/locate":        {},
+	"consentgate/proxy/trace/redact":  {},
 	"consentgate/proxy":               {"consent", "media", "proxy/locate", "proxy/sdp"},
 	"consentgate/store":               {"consent", "internal/durable"},
 	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "proxy/locate", "store", "internal/phone"},

@@ -24,10 +24,11 @@ var arrows = map[string][]string{
 	"consentgate/media/prompt/render": {"consent", "media/prompt"},
 	"consentgate/proxy/sdp":           {},
 	"consentgate/proxy/locate":        {},
+	"consentgate/proxy/trace":         {"proxy/trace/redact"},
 	"consentgate/proxy/trace/redact":  {},
 	"consentgate/proxy":               {"consent", "media", "proxy/locate", "proxy/sdp"},
 	"consentgate/store":               {"consent", "internal/durable"},
-	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "proxy/locate", "store", "internal/phone"},
+	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "internal/phone"},
 	"consentgate/e2e":                 {},
 
 	"consentgate/internal/bench/media": {"internal/phone", "media/prompt"},

@@ -66,7 +66,7 @@ func openTracing(c *Config, reg prometheus.Registerer, log *slog.Logger) *tracin
 	if c.Trace.Calls == 0 && !c.Trace.HEP.IsValid() {
 		return nil
 	}
-	tracer, err := trace.New(trace.Config{Calls: c.Trace.Calls, HEP: c.Trace.HEP, HEPID: c.Trace.HEPID, Registerer: reg})
+	tracer, err := trace.New(trace.Config{Calls: c.Trace.Calls, HEP: c.Trace.HEP, HEPID: c.Trace.HEPID, Log: log, Registerer: reg})
 	if err != nil {
 		log.Error("there will be no trace", "error", err)
 		return nil

@@ -4,7 +4,9 @@
 package trace
 
 import (
+	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -33,6 +35,7 @@ type Config struct {
 	Calls      int            // so many are kept; 0: none
 	HEP        netip.AddrPort // of the capture server; invalid: none
 	HEPID      uint32         // who captured, for the server
+	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
 
@@ -43,6 +46,7 @@ type Tracer struct {
 	calls    *calls
 	hep      *hep // nil: no server
 	dropped  prometheus.Counter
+	log      *slog.Logger
 	in       chan item
 	quit     chan struct{}
 	stop     sync.Once
@@ -57,7 +61,7 @@ type item struct {
 
 // New starts the goroutine. Close ends it.
 func New(c Config) (*Tracer, error) {
-	t := &Tracer{redactor: redact.New(), calls: newCalls(c.Calls), in: make(chan item, waiting), quit: make(chan struct{})}
+	t := &Tracer{redactor: redact.New(), calls: newCalls(c.Calls), log: c.Log, in: make(chan item, waiting), quit: make(chan struct{})}
 	if c.HEP.IsValid() {
 		var err error
 		if t.hep, err = dialHEP(c.HEP, c.HEPID); err != nil {
@@ -111,8 +115,15 @@ func (t *Tracer) run() {
 	}
 }
 
-// take redacts one message. Of its original nothing is kept.
+// take redacts one message. Of its original nothing is kept. A fault of ours
+// costs that message alone.
 func (t *Tracer) take(i item) {
+	defer func() {
+		if recover() != nil {
+			t.dropped.Inc()
+			t.log.Error("a fault of ours in a trace", "stack", string(debug.Stack())) // the fault's text may hold numbers
+		}
+	}()
 	call := t.redactor.CallID(i.CallID)
 	if i.id != "" {
 		t.calls.name(i.id, call)

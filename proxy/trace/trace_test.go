@@ -17,6 +17,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"consentgate/proxy/trace/redact"
 )
 
 var (
@@ -34,7 +36,7 @@ func said(callID, method string, at time.Duration) Message {
 
 func newTracer(t *testing.T, c Config) *Tracer {
 	t.Helper()
-	c.Registerer = prometheus.NewRegistry()
+	c.Registerer, c.Log = prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
 	tr, err := New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -209,6 +211,29 @@ func TestAFullQueueDropsAndCounts(t *testing.T) {
 	}
 	if got := dropped(t, tr); got != 3 {
 		t.Errorf("%v are counted, not 3", got)
+	}
+}
+
+// TestAFaultCostsOneMessage: the gate must not end with it (law 2).
+func TestAFaultCostsOneMessage(t *testing.T) {
+	tr := newTracer(t, Config{Calls: 1})
+	tr.stop.Do(func() { close(tr.quit) })
+	tr.done.Wait()
+	whole := tr.redactor
+	tr.redactor = nil
+	tr.take(item{Message: said("a", "INVITE", 0)})
+	tr.redactor = whole
+	tr.take(item{Message: said("b", "INVITE", 0)})
+	if _, _, ok := tr.Find("b"); !ok || dropped(t, tr) != 1 {
+		t.Errorf("the next is kept: %v; %v are counted", ok, dropped(t, tr))
+	}
+}
+
+// BenchmarkRedaction is what an INVITE costs beside the call's way.
+func BenchmarkRedaction(b *testing.B) {
+	tr, m := redact.New(), said("a@miller", "INVITE", 0)
+	for b.Loop() {
+		tr.Message(m.Data)
 	}
 }
 

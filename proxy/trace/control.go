@@ -43,7 +43,10 @@ type answer struct {
 // Listen serves the socket at path, mode 0600. A file that a crash has left is
 // replaced; that of a running gate is an error. Close ends it.
 func Listen(path string, t *Tracer, log *slog.Logger) (*Control, error) {
-	if conn, err := net.Dial("unix", path); err == nil {
+	if err := nameable(path); err != nil {
+		return nil, err
+	}
+	if conn, err := net.DialTimeout("unix", path, patience); err == nil {
 		_ = conn.Close() // nothing was said on it
 		return nil, fmt.Errorf("listening on %s: another gate answers there", path)
 	}
@@ -57,6 +60,14 @@ func Listen(path string, t *Tracer, log *slog.Logger) (*Control, error) {
 	c := &Control{tracer: t, listener: l, log: log}
 	c.done.Go(c.serve)
 	return c, nil
+}
+
+// nameable finds a path that is too long for the system's sockets (unix(7)).
+func nameable(path string) error {
+	if most := len(syscall.RawSockaddrUnix{}.Path) - 1; len(path) > most {
+		return fmt.Errorf("the control socket %s: a socket's path has at most %d bytes: choose a shorter data_dir", path, most)
+	}
+	return nil
 }
 
 // ownersOnly sets a socket's mode before it has a name: Linux gives it to the
@@ -121,6 +132,9 @@ func (c *Control) reply(conn net.Conn) (err error) {
 func Ask(ctx context.Context, path, which string) (messages []Kept, lost int, err error) {
 	if strings.ContainsAny(which, "\r\n") || len(which) > maxQuestion-16 {
 		return nil, 0, errors.New("that is no call's id")
+	}
+	if err := nameable(path); err != nil {
+		return nil, 0, err
 	}
 	conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "unix", path)
 	if err != nil {

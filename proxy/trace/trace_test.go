@@ -182,6 +182,14 @@ func TestTheSocketIsTheOwnersAndOutlivesACrash(t *testing.T) {
 	if _, err := Listen(path, newTracer(t, Config{Calls: 1}), log); err == nil || !strings.Contains(err.Error(), "another gate") {
 		t.Errorf("beside a running gate: %v", err)
 	}
+	long := "/tmp/" + strings.Repeat("x", 103)
+	_, err = Listen(long, newTracer(t, Config{Calls: 1}), log)
+	_, _, askErr := Ask(context.Background(), long, "latest")
+	for _, err := range []error{err, askErr} {
+		if err == nil || !strings.Contains(err.Error(), "choose a shorter data_dir") {
+			t.Errorf("a path of %d bytes: %v", len(long), err)
+		}
+	}
 	conn, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)

@@ -79,7 +79,14 @@ func dialog(m *message, v string) string {
 }
 
 // plainWords keeps each word that can be no number and no name of the message's.
+// A number may be spread over several.
 func plainWords(m *message, v string) string {
+	all := digits(v)
+	for d := range m.numbers {
+		if strings.Contains(all, d) {
+			return m.pseudonym("h", v)
+		}
+	}
 	words := strings.Fields(v)
 	for i, w := range words {
 		words[i] = m.plain(w)

@@ -72,6 +72,10 @@ func (m *message) learn(v string) {
 	}
 	if d := digits(v); len(d) >= 5 {
 		m.numbers[d] = m.pseudonym("n", d)
+		if len(d) > 8 { // elsewhere it may begin otherwise: +49 30 and 030
+			d = d[len(d)-7:]
+			m.numbers[d] = m.pseudonym("n", d)
+		}
 	}
 	for _, word := range strings.Fields(v) {
 		if len(word) > 2 {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// message is a request whose lines end as on the wire.
+// raw is a message of lines that end as on the wire.
 func raw(lines ...string) []byte { return []byte(strings.Join(lines, "\r\n")) }
 
 func show(t *testing.T, r *Redactor, lines ...string) string {
@@ -61,6 +61,7 @@ func TestNothingOfAPersonSurvivesHostileSpellings(t *testing.T) {
 		head("Authorization: Basic sesame", "Authorization: Bearer eyJhbGci", "Authentication-Info: rspauth=\"sesame\",nextnonce=\"n\""),
 		head("Identity: eyJhbGci.x.y;info=<https://h/miller>;alg=ES256", "y: eyJhbGci"),
 		head("From: <sip:+49301234567@h>", "User-Agent: phone/49301234567", "Server: 30-123 4567 of %4d%69ller", "Reason: Q.850;cause=16;text=\"+49301234567\""),
+		head("From: <sip:+49301234567@h>", "User-Agent: gw of (030)1234567", "Server: 030 12 34567", "Accept: a;b=0301234567"),
 		head("Warning: 399 h \"Miller isn't at 49301234567\"", "CSeq: 49301234567 INVITE", "Reason: SIP;cause=200;text=\"49301234567"),
 		head("From: <sip:miller@h>", "User-Agent: (Miller)", "Server: miller"),
 		head("Accept: text/plain;x=\"hello there\"", "Content-Type: text/plain;x=miller", "Session-ID: miller"),

@@ -139,6 +139,9 @@ func newCall(g *Gate, t *transport, tx *serverTx) *call {
 	c := &call{gate: g, id: randomToken(), callID: header(req, "call-id"), mail: newMailbox(), outcome: "failed",
 		forks: map[string]*fork{}, asked: map[*serverTx]*leg{}, timers: map[*time.Timer]struct{}{}}
 	c.log = g.log.With("call", c.id, "trunk", t.side.trunk.Name)
+	if g.cfg.Trace != nil {
+		g.cfg.Trace.Call(c.id, c.callID)
+	}
 	c.dir = consent.Outbound
 	if t.side.party == consent.Remote {
 		c.dir = consent.Inbound

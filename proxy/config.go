@@ -30,6 +30,7 @@ type Config struct {
 	Prompts  Prompts
 	Bindings Bindings      // nil: registrations are forgotten at a restart
 	DNS      locate.Lookup // tells where peers are that are named by a domain
+	Trace    Trace         // nil: nobody looks at messages
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer

@@ -32,6 +32,7 @@ type endpoint struct {
 	lost      func(to netip.AddrPort, unreached bool) // a connection is gone, or could not be made
 	reject    func(reason string)
 	mutated   prometheus.Counter // what the tripwire found; nil: there is none
+	trace     *tap               // nil: nobody looks at messages
 	log       *slog.Logger
 }
 
@@ -63,6 +64,9 @@ func (e *endpoint) take(data []byte, from netip.AddrPort) {
 	}
 	msg.SetTransport(strings.ToUpper(e.transport))
 	msg.SetSource(from.String())
+	if e.trace != nil {
+		e.traceIn(msg, data, from)
+	}
 	e.receive(msg, bad, from)
 }
 
@@ -136,6 +140,9 @@ func (p *path) WriteMsg(msg sip.Message) error {
 func (p *path) write(msg sip.Message) error {
 	data := wire(msg)
 	p.endpoint.watch(msg, data)
+	if p.endpoint.trace != nil {
+		p.endpoint.traceOut(msg, data, p.dest.Addr)
+	}
 	if err := p.endpoint.sock.send(data, p.dest, p.back); err != nil {
 		return fmt.Errorf("sending SIP: %w", err)
 	}

@@ -152,6 +152,9 @@ func (s *side) open(at Listen) error {
 	tr.tx = newTransactions(tr.endpoint, slog.New(slog.DiscardHandler))
 	tr.tx.handler = tr
 	tr.receive, tr.lost = tr.tx.receive, tr.tx.lost
+	if s.gate.cfg.Trace != nil {
+		tr.trace = &tap{to: s.gate.cfg.Trace, trunk: s.trunk.Name, side: s.name()}
+	}
 	s.endpoints = append(s.endpoints, tr)
 	return nil
 }

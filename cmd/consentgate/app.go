@@ -28,6 +28,7 @@ type App struct {
 	engine *media.Engine
 	gate   *proxy.Gate
 	ops    *opsServer
+	trace  *tracing // nil: none is wanted, or none can be had
 }
 
 // sealTime bounds how long the last recordings may take to be sealed.
@@ -46,11 +47,12 @@ func NewApp(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	a.openStore(reg)
+	a.trace = openTracing(cfg, reg, log)
 	if a.gate, err = proxy.New(a.gateConfig(ctx, reg)); err != nil {
-		return nil, errors.Join(err, a.closeStore(), a.engine.Close())
+		return nil, errors.Join(err, a.trace.close(), a.closeStore(), a.engine.Close())
 	}
 	if a.ops, err = newOpsServer(cfg.Ops, reg, a.gate.Ready, log); err != nil {
-		return nil, errors.Join(err, a.gate.Shutdown(ctx), a.closeStore(), a.engine.Close())
+		return nil, errors.Join(err, a.gate.Shutdown(ctx), a.trace.close(), a.closeStore(), a.engine.Close())
 	}
 	return a, nil
 }
@@ -73,6 +75,9 @@ func (a *App) gateConfig(ctx context.Context, reg prometheus.Registerer) proxy.C
 	c := proxy.Config{Node: a.cfg.Node, Controller: a.cfg.Controller, Policies: a.cfg.Policies,
 		Playable: a.cfg.Media.Codecs == "playable", Media: a.engine, Log: a.log, Registerer: reg,
 		DNS: locate.NewClient(a.cfg.DNSServers...), Recorder: recorder{a.store}, Prompts: a.loadPrompts(ctx)}
+	if a.trace != nil {
+		c.Trace = a.trace
+	}
 	if a.store != nil {
 		c.Ledger, c.Bindings = a.store.Audit(), a.store.Bindings()
 	}
@@ -157,7 +162,7 @@ func (a *App) Stop() error {
 	err := a.gate.Shutdown(grace)
 	seal, cancel := context.WithTimeout(context.Background(), sealTime)
 	defer cancel()
-	return errors.Join(err, a.engine.Wait(seal), a.engine.Close(), a.closeStore(), a.ops.stop())
+	return errors.Join(err, a.trace.close(), a.engine.Wait(seal), a.engine.Close(), a.closeStore(), a.ops.stop())
 }
 
 func (a *App) closeStore() error {

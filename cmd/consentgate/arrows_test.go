@@ -28,7 +28,9 @@ var arrows = map[string][]string{
 	"consentgate/proxy/locate":        {},
 	"consentgate/proxy":               {"consent", "media", "media/srtp", "proxy/locate", "proxy/sdp"},
 	"consentgate/store":               {"consent", "internal/durable", "media/codec"},
-	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "proxy/locate", "store", "internal/phone"},
+	"consentgate/proxy/trace":         {"proxy/trace/redact"},
+	"consentgate/proxy/trace/redact":  {},
+	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "internal/phone"},
 	"consentgate/e2e":                 {},
 
 	"consentgate/internal/bench/media": {"internal/phone", "media/prompt"},

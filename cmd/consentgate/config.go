@@ -39,6 +39,7 @@ type Config struct {
 	Ops           string   // host:port
 	Console       ConsoleConfig
 	Log           LogConfig
+	Trace         TraceConfig
 	Hash          [sha256.Size]byte // of the file, for the audit log
 
 	domains []peerDomain // the peers that DNS has to find
@@ -88,6 +89,13 @@ type LogConfig struct {
 	Format string
 }
 
+// TraceConfig says which SIP messages are kept and sent, always redacted.
+type TraceConfig struct {
+	Calls int            // the latest; 0: none
+	HEP   netip.AddrPort // where to; invalid: nowhere
+	HEPID uint32
+}
+
 // Default is what applies where the file says nothing.
 func Default() Config {
 	host, err := os.Hostname()
@@ -104,6 +112,7 @@ func Default() Config {
 		Ops:           "127.0.0.1:9090",
 		Console:       ConsoleConfig{Listen: "127.0.0.1:8080"},
 		Log:           LogConfig{Level: slog.LevelInfo, Format: "text"},
+		Trace:         TraceConfig{HEPID: 2001},
 	}
 }
 

@@ -100,6 +100,11 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"controller:", "controler:", `test.yaml:2: controler: unknown key (did you mean "controller"?)`},
 		{"retention: 90d", "retention: 90", `test.yaml:18: purposes.training.retention: "90": a duration is a number and a unit`},
+		{"policies:", "trace: {calls: -1}\npolicies:", `trace.calls: "-1": allowed: 0 to 10000`},
+		{"policies:", "trace: {calls: all}\npolicies:", `trace.calls: "all": allowed: 0 to 10000`},
+		{"policies:", "hep: {server: homer}\npolicies:", `hep.server: "homer": an address and a port`},
+		{"policies:", "hep: {server: \"192.0.2.1:0\"}\npolicies:", "hep.server: \"192.0.2.1:0\": an address and a port"},
+		{"policies:", "hep: {id: -1}\npolicies:", `hep.id: "-1": a whole number`},
 		{"retention: 90d", "retain: 90d", "purposes.training.retain: unknown key"},
 		{"    retention: 90d\n", "", "purposes.training.retention: is missing"},
 		{"purpose: training}", "purpose: marketing}", `"marketing" isn't defined under purposes; defined: training`},

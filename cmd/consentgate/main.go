@@ -28,6 +28,7 @@ usage:
   consentgate demo   [--keep]                               three calls on this machine: one yes, one no, one silent
   consentgate verify --config FILE | --export FILE [--checkpoint FILE] [--vkey FILE]
   consentgate export --config FILE                          the audit log as JSON lines, for verify --export
+  consentgate trace  --config FILE [--pcap FILE] [CALL-ID | latest]   SIP messages of a call, redacted
   consentgate passwd                                        hash of a password read from stdin, for the configuration
   consentgate version
 `
@@ -42,6 +43,7 @@ var commands = map[string]command{
 	"verify":  verifyCommand,
 	"export":  exportCommand,
 	"passwd":  passwdCommand,
+	"trace":   traceCommand,
 	"version": versionCommand,
 }
 

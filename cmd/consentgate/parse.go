@@ -43,6 +43,12 @@ func (p *parser) parse(root *yaml.Node) {
 		"ops": func(n *yaml.Node, path string) {
 			p.mapping(n, path, fields{"listen": parsed(p.reader, &c.Ops, hostPort)})
 		},
+		"trace": func(n *yaml.Node, path string) {
+			p.mapping(n, path, fields{"calls": parsed(p.reader, &c.Trace.Calls, tracedCalls)})
+		},
+		"hep": func(n *yaml.Node, path string) {
+			p.mapping(n, path, fields{"server": parsed(p.reader, &c.Trace.HEP, captureServer), "id": parsed(p.reader, &c.Trace.HEPID, captureID)})
+		},
 		"dns":     p.dns,
 		"console": p.console,
 		"log": func(n *yaml.Node, path string) {

@@ -41,6 +41,32 @@ func TestAStrangersAddressIsNeverLearnt(t *testing.T) {
 	}
 }
 
+// TestBehindANATTheFirstAddressHeardIsLearnt: where the side is declared to be
+// behind one. It is learnt once, also over another description of the same address.
+func TestBehindANATTheFirstAddressHeardIsLearnt(t *testing.T) {
+	c := newCall(t)
+	c.relay.Bridge()
+	natted := c.remote.peer()
+	natted.NAT = true
+	c.relay.Leg(consent.Remote).SetPeer(natted)
+	outside := strange(t, c.remote.to)
+	outside.send(spoken(1, 1, 1, 1))
+	c.pbx.recv()
+	c.pbx.send(spoken(2, 1, 1, 1))
+	outside.recv()
+	c.relay.Leg(consent.Remote).SetPeer(natted)
+	another := newEnd(t, c.remote.to)
+	third, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 77)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	another.rtp = third
+	another.send(spoken(3, 1, 1, 1))
+	c.dropped(t, "stranger", 1)
+	outside.send(spoken(1, 2, 2, 2))
+	c.pbx.recv()
+}
+
 func TestTheAddressThatWasSaidBeatsTheOneLearnt(t *testing.T) {
 	c := newCall(t)
 	c.relay.Bridge()

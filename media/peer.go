@@ -18,6 +18,7 @@ type Peer struct {
 	Codecs    []Codec       // what it may send; names the formats of a recording
 	Events    []uint8       // payload types of its telephone-events at 8 kHz; at other rates, by Codecs
 	Mute      bool          // it won't send now: it is on hold, or holds the other
+	NAT       bool          // it may send from another address than RTP: the first heard is taken for its
 	InBand    bool          // its keys are tones in its audio: telephone-event wasn't agreed on
 	Ptime     time.Duration // of prompts to it, in whole ms; what isn't 5 to 100 ms is taken for 20 ms
 	// Renumber are payload types that it sends by a number that the other party
@@ -74,6 +75,7 @@ func newPlace(p Peer, old *place, former [2]netip.AddrPort, until time.Time) *pl
 	}
 	n.rtp.said, n.rtp.former, n.rtp.until = p.RTP, former[0], until
 	n.rtcp.said, n.rtcp.former, n.rtcp.until = p.RTCP, former[1], until
+	n.rtp.anywhere, n.rtcp.anywhere = p.NAT, p.NAT
 	if old != nil {
 		n.rtp.follow(&old.rtp)
 		n.rtcp.follow(&old.rtcp)
@@ -137,11 +139,14 @@ var staticNames = map[uint8]string{0: "PCMU", 3: "GSM", 4: "G723", 8: "PCMA", 9:
 // latch is the one source that a socket takes packets from: the address that the
 // peer's description names, or, for a peer behind a NAT, another port of the same
 // address that was heard first within the learning window (RFC 4961 isn't
-// everywhere). More would let others in: RTP Bleed, CVE-2017-14114.
+// everywhere). More would let others in: RTP Bleed, CVE-2017-14114. Only where the
+// side is declared to be behind a NAT another address is learnt, too, once for all
+// descriptions that name the same one.
 type latch struct {
-	said   netip.AddrPort
-	former netip.AddrPort // the port's last call came from there: its packets may still
-	until  time.Time      // end of the learning window
+	said     netip.AddrPort
+	former   netip.AddrPort // the port's last call came from there: its packets may still
+	until    time.Time      // end of the learning window
+	anywhere bool           // another address may be learnt
 
 	learnt  atomic.Pointer[netip.AddrPort]
 	settled atomic.Bool // the source of this description is known: nothing else is learnt
@@ -149,14 +154,16 @@ type latch struct {
 
 // admits reports whether a packet from that address is the peer's.
 func (l *latch) admits(from netip.AddrPort, at time.Time) bool {
-	if known := l.learnt.Load(); known != nil && *known == from {
+	known := l.learnt.Load()
+	if known != nil && *known == from {
 		if !l.settled.Load() {
 			l.settled.Store(true)
 		}
 		return true
 	}
 	// The address that was said is the peer's whatever was learnt before it.
-	if from != l.said && (l.settled.Load() || from.Addr() != l.said.Addr() || from == l.former || at.After(l.until)) {
+	near := from.Addr() == l.said.Addr() || l.anywhere && known == nil
+	if from != l.said && (l.settled.Load() || !near || from == l.former || at.After(l.until)) {
 		return false
 	}
 	learnt := from // a copy, so that from itself needn't be on the heap for each packet

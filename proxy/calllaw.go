@@ -47,6 +47,9 @@ func (c *call) asks() bool {
 
 // talk runs when both dialogs stand: the parties are asked, or talk at once.
 func (c *call) talk() {
+	if most := c.a.side.trunk.MaxDuration; most > 0 && c.ring == nil {
+		c.limit(most)
+	}
 	if c.ring == nil {
 		c.state = bridged
 	}

@@ -226,9 +226,9 @@ func (l *leg) peer() media.Peer {
 	in, out := l.contexts()
 	m := l.audio()
 	if m == nil {
-		return media.Peer{Mute: true, In: in, Out: out}
+		return media.Peer{Mute: true, NAT: l.side.conf.NAT, In: in, Out: out}
 	}
-	p := media.Peer{RTP: m.Address(), RTCP: m.RTCP(), Ptime: m.Ptime(), Codec: l.promptCodec(),
+	p := media.Peer{RTP: m.Address(), RTCP: m.RTCP(), NAT: l.side.conf.NAT, Ptime: m.Ptime(), Codec: l.promptCodec(),
 		Mute: l.call.held() || l.call.silent(), Renumber: l.renumbering(), In: in, Out: out}
 	known := map[uint8]bool{}
 	for _, codec := range l.sends() {

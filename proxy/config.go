@@ -50,6 +50,8 @@ type Trunk struct {
 	// and calls of bypass policies are always taken.
 	MaxCalls    int
 	MaxCallRate float64
+	// MaxDuration is how long a call may last from its answer; 0: for ever.
+	MaxDuration time.Duration
 }
 
 func (t *Trunk) patience() time.Duration {
@@ -67,6 +69,7 @@ type Side struct {
 	AcceptFrom []netip.Prefix // who may send to us; none: the peers' addresses, as DNS has them now and had them a while ago
 	Advertise  string         // host[:port] for Via and Contact; "": the listening address
 	SRTP       SRTP           // of media towards this side
+	NAT        bool           // its peers are behind a NAT: they are where their messages and media come from
 	Media      netip.Addr     // in SDP towards this side; invalid: the first listening address
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -20,10 +21,12 @@ func listenUDP(at netip.AddrPort) (*datagrams, error) {
 	if at.Addr().Is6() {
 		network = "udp6"
 	}
-	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(at))
+	listen := net.ListenConfig{Control: markSignalling}
+	packets, err := listen.ListenPacket(context.Background(), network, at.String())
 	if err != nil {
 		return nil, fmt.Errorf("listening for SIP on udp %s: %w", at, err)
 	}
+	conn := packets.(*net.UDPConn)
 	// A burst of calls must fit; the kernel caps this at net.core.rmem_max.
 	if err := conn.SetReadBuffer(4 << 20); err != nil {
 		return nil, errors.Join(fmt.Errorf("sizing the SIP socket's buffer: %w", err), conn.Close())

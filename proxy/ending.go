@@ -21,6 +21,14 @@ func (c *call) end() {
 	c.after(lifetime, c.endNow)
 }
 
+// limit ends the call when it has lasted for so long.
+func (c *call) limit(most time.Duration) {
+	c.after(most, func() {
+		c.log.Info("the call is as long as calls may be")
+		c.endBoth("SIP;cause=480;text=\"Call duration limit\"")
+	})
+}
+
 // endNow is the call's last transition. What is unanswered by now gets 487 (RFC
 // 3261 section 15.1.2).
 func (c *call) endNow() { c.state = ended }

@@ -13,6 +13,27 @@ import (
 	"consentgate/proxy"
 )
 
+// TestACallLastsNoLongerThanCallsMay: with BYE to both sides.
+func TestACallLastsNoLongerThanCallsMay(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	w := newWorld(t, consent.Policies{{Name: "p", Action: consent.Bypass}}, func(c *proxy.Config) { c.Trunks[0].MaxDuration = time.Second })
+	defer w.close()
+	c, err := w.dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Media.WaitTone(ctx, 440); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-c.Ended():
+	case <-ctx.Done():
+		t.Fatal("it goes on")
+	}
+	eventually(t, "its ports are back", func() bool { return w.pool.InUse() == 0 })
+}
+
 // TestACallWithoutMediaIsEndedWhereThatIsWanted: on both sides, but not while
 // one holds the other.
 func TestACallWithoutMediaIsEndedWhereThatIsWanted(t *testing.T) {

@@ -66,6 +66,9 @@ func (s *side) endpoint(p Place) *transport {
 // again rather than another opened to the same host (RFC 5923).
 func (l *leg) way() way {
 	here := way{l.socket, l.source}
+	if l.side.conf.NAT {
+		return here // what it calls itself leads nowhere (RFC 3581)
+	}
 	uri := l.target
 	if len(l.routes) > 0 {
 		uri = parseNameAddr(l.routes[0]).uri

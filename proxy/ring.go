@@ -219,6 +219,9 @@ func (c *call) onConnect(ev event) {
 	c.meet(ev.res)
 	c.b.asserted = asserted(ev.res)
 	c.answered, c.outcome = true, "answered"
+	if most := c.b.side.trunk.MaxDuration; most > 0 {
+		c.limit(most)
+	}
 	c.takeAnswer(c.b, ev.res)
 	c.win(ev.res)
 	c.timeSession(c.a, ev.res)

@@ -64,8 +64,8 @@ func (c *call) applyOpaque() {
 			continue
 		}
 		var peers [2]media.Peer
-		peers[c.a.party] = media.Peer{RTP: a.Address(), RTCP: a.RTCP()}
-		peers[c.b.party] = media.Peer{RTP: b.Address(), RTCP: b.RTCP()}
+		peers[c.a.party] = media.Peer{RTP: a.Address(), RTCP: a.RTCP(), NAT: c.a.side.conf.NAT}
+		peers[c.b.party] = media.Peer{RTP: b.Address(), RTCP: b.RTCP(), NAT: c.b.side.conf.NAT}
 		o.Agree(peers)
 	}
 }

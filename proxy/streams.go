@@ -65,7 +65,8 @@ func listenStream(at netip.AddrPort, tls *certificates) (*streams, error) {
 	if at.Addr().Is6() {
 		network = "tcp6"
 	}
-	l, err := net.ListenTCP(network, net.TCPAddrFromAddrPort(at))
+	listen := net.ListenConfig{Control: markSignalling}
+	l, err := listen.Listen(context.Background(), network, at.String())
 	if err != nil {
 		return nil, fmt.Errorf("listening for SIP on tcp %s: %w", at, err)
 	}
@@ -171,7 +172,7 @@ func (s *streams) send(data []byte, to, back Place) error {
 func (s *streams) dial(st *stream) {
 	ctx, cancel := context.WithTimeout(s.ctx, dialPatience)
 	defer cancel()
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: s.local().Addr().AsSlice()}}
+	d := net.Dialer{Control: markSignalling, LocalAddr: &net.TCPAddr{IP: s.local().Addr().AsSlice()}}
 	conn, err := d.DialContext(ctx, "tcp", st.to.Addr.String())
 	if err != nil {
 		s.forget(st)

@@ -83,14 +83,14 @@ func (a *App) gateConfig(ctx context.Context, reg prometheus.Registerer) proxy.C
 	}
 	for _, t := range a.cfg.Trunks {
 		c.Trunks = append(c.Trunks, proxy.Trunk{Name: t.Name, PBX: side(t.PBX), Carrier: side(t.Carrier),
-			OptionsPing: t.OptionsPing, FailOver: t.FailOver, MaxCalls: t.MaxCalls, MaxCallRate: t.MaxCallRate})
+			OptionsPing: t.OptionsPing, FailOver: t.FailOver, MaxCalls: t.MaxCalls, MaxCallRate: t.MaxCallRate, MaxDuration: t.MaxDuration})
 	}
 	return c
 }
 
 func side(s SideConfig) proxy.Side {
 	return proxy.Side{Listen: s.Listen, TLS: s.TLS, Peers: s.Peers, AcceptFrom: s.AcceptFrom, Advertise: s.Advertise, Media: s.MediaAddress,
-		SRTP: s.SRTP}
+		SRTP: s.SRTP, NAT: s.NAT}
 }
 
 // prompts are loaded before the first call, so that none waits for a program.

@@ -51,8 +51,9 @@ type TrunkConfig struct {
 	PBX, Carrier SideConfig
 	OptionsPing  time.Duration
 	FailOver     time.Duration
-	MaxCalls     int     // at a time; 0: any number
-	MaxCallRate  float64 // new ones a second; 0: any number
+	MaxCalls     int           // at a time; 0: any number
+	MaxCallRate  float64       // new ones a second; 0: any number
+	MaxDuration  time.Duration // of a call; 0: any
 }
 
 // SideConfig is how the gate talks to one of the two.
@@ -62,6 +63,7 @@ type SideConfig struct {
 	Peers        []locate.Peer
 	AcceptFrom   []netip.Prefix // none: the peers' addresses
 	Advertise    string
+	NAT          bool // the peers are behind one
 	MediaAddress netip.Addr
 	SRTP         proxy.SRTP
 }

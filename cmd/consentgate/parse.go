@@ -121,6 +121,7 @@ func (p *parser) trunks(n *yaml.Node) {
 			"options_ping":         parsed(p.reader, &t.OptionsPing, between(0, time.Hour, parseDuration)),
 			"failover_after":       parsed(p.reader, &t.FailOver, between(100*time.Millisecond, 30*time.Second, parseDuration)),
 			"max_calls":            parsed(p.reader, &t.MaxCalls, wholeNumber),
+			"max_duration":         parsed(p.reader, &t.MaxDuration, between(0, 7*24*time.Hour, parseDuration)),
 			"max_calls_per_second": parsed(p.reader, &t.MaxCallRate, perSecond),
 		})
 		if t.Name == "" {
@@ -182,6 +183,7 @@ func (p *parser) side(trunk, n *yaml.Node, path string, listening map[proxy.List
 			})
 		},
 		"advertise":     parsed(p.reader, &s.Advertise, advertised),
+		"nat":           parsed(p.reader, &s.NAT, parseBool),
 		"media_address": parsed(p.reader, &s.MediaAddress, mediaAddress),
 		"srtp": func(n *yaml.Node, path string) {
 			srtp = n

@@ -51,7 +51,7 @@ func TestHowAPartysKeysComeIsInBothDescriptions(t *testing.T) {
 		{"a number that means something else to the other", "0 96", "96=" + wide, "0 96 101", "96=opus/48000 101=" + wide,
 			"PCMU/0/8000 OPUS/96/48000 TELEPHONE-EVENT/101/48000", false},
 	} {
-		own, far := &leg{}, &leg{}
+		own, far := &leg{side: &side{conf: &Side{}}}, &leg{side: &side{conf: &Side{}}}
 		call := &call{a: own, b: far}
 		own.call, far.call = call, call
 		own.sdp, far.sdp = described(t, c.own, c.ownMaps), described(t, c.far, c.farMaps)

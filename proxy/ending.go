@@ -47,9 +47,10 @@ func (c *call) conclude() {
 		return // its 2xx is owed an ACK
 	}
 	for _, inv := range []*invite{c.inv, c.re} {
-		if inv != nil && inv.ok != nil && !inv.acked && inv.from != c.byeFrom {
-			return // who sent it may not have the 2xx yet; one who hangs up itself doesn't care
+		if inv == nil || inv.ok == nil || inv.acked || inv == c.inv && inv.from == c.byeFrom {
+			continue // who hangs up a call knows that it was answered
 		}
+		return // who sent it may not have the 2xx yet
 	}
 	c.endNow()
 }

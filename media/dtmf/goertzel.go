@@ -16,6 +16,9 @@ const (
 	purity      = 0.90 // of the window's energy, in the two tones
 	harmonic    = 0.02 // of a tone's energy, in its second harmonic: speech has more
 	steadiness  = 3    // dB by which a tone may change while it sounds
+	// leastRow of the window's energy is in the row's tone of any key: with less, the
+	// column's would be the stronger by more than it may, both corrected.
+	leastRow = 0.1
 )
 
 var (
@@ -87,9 +90,15 @@ func (s *shape) listen(x []float64) pair {
 	if all < 2*s.least {
 		return pair{}
 	}
-	power := powers(y)
-	row, column := strongest(power[:4]), strongest(power[4:])
-	r, c := power[row], power[4+column]
+	low := powers(y, coefficient[:4])
+	row := strongest(low[:])
+	r := low[row]
+	if r < leastRow*all {
+		return pair{} // as most speech is: the columns needn't be looked at
+	}
+	high := powers(y, coefficient[4:])
+	column := strongest(high[:])
+	c := high[column]
 	// A tone 2 % off is up to 1.4 dB weaker where it should be: the corrected
 	// powers are compared below.
 	if r+c < purity*all*0.7 {
@@ -107,22 +116,18 @@ func (s *shape) listen(x []float64) pair {
 	return pair{consent.Key(keypad[row][column]), r * s.squared, c * s.squared}
 }
 
-// powers are Goertzel's, side by side: eight chains that don't wait for each other.
-func powers(y []float64) (p [8]float64) {
-	k := &coefficient
-	var a0, a1, a2, a3, a4, a5, a6, a7 float64
-	var b0, b1, b2, b3, b4, b5, b6, b7 float64
+// powers are Goertzel's at four frequencies, side by side: chains that don't wait
+// for each other.
+func powers(y, k []float64) (p [4]float64) {
+	k0, k1, k2, k3 := k[0], k[1], k[2], k[3]
+	var a0, a1, a2, a3, b0, b1, b2, b3 float64
 	for _, v := range y {
-		a0, b0 = v+k[0]*a0-b0, a0
-		a1, b1 = v+k[1]*a1-b1, a1
-		a2, b2 = v+k[2]*a2-b2, a2
-		a3, b3 = v+k[3]*a3-b3, a3
-		a4, b4 = v+k[4]*a4-b4, a4
-		a5, b5 = v+k[5]*a5-b5, a5
-		a6, b6 = v+k[6]*a6-b6, a6
-		a7, b7 = v+k[7]*a7-b7, a7
+		a0, b0 = v+k0*a0-b0, a0
+		a1, b1 = v+k1*a1-b1, a1
+		a2, b2 = v+k2*a2-b2, a2
+		a3, b3 = v+k3*a3-b3, a3
 	}
-	for i, s := range [8][2]float64{{a0, b0}, {a1, b1}, {a2, b2}, {a3, b3}, {a4, b4}, {a5, b5}, {a6, b6}, {a7, b7}} {
+	for i, s := range [4][2]float64{{a0, b0}, {a1, b1}, {a2, b2}, {a3, b3}} {
 		p[i] = s[0]*s[0] + s[1]*s[1] - k[i]*s[0]*s[1]
 	}
 	return p

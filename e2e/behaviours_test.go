@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // sippParts are what the scenarios of testdata/sipp share, by name.
@@ -134,7 +136,12 @@ func (p play) run(t *testing.T) (err error) {
 	if err != nil {
 		return err
 	}
-	g.until("nothing is left", func() bool { return g.metric("calls_active") == 0 })
+	left, cancel := context.WithTimeout(context.Background(), 45*time.Second) // a 2xx that is never acknowledged is repeated for 32 s
+	defer cancel()
+	g.untilCtx(left, "nothing is left", func() bool { return g.metric("calls_active") == 0 })
+	if n := g.metric("calls_active"); n != 0 {
+		return fmt.Errorf("%v calls are left", n)
+	}
 	for _, name := range []string{"sip_unexpected_total", "sip_rejected_total", "call_faults_total", "evidence_lost_total"} {
 		if n := g.metric(name); n != 0 {
 			err = errors.Join(err, fmt.Errorf("%s is %v\n%s", name, n, g.log))

@@ -47,10 +47,9 @@ func (c *call) conclude() {
 		return // its 2xx is owed an ACK
 	}
 	for _, inv := range []*invite{c.inv, c.re} {
-		if inv == nil || inv.ok == nil || inv.acked || inv == c.inv && inv.from == c.byeFrom {
-			continue // who hangs up a call knows that it was answered
+		if inv != nil && inv.ok != nil && !inv.acked {
+			return // who sent it may not have the 2xx yet, though it hang up: its BYE may be of the early dialog
 		}
-		return // who sent it may not have the 2xx yet
 	}
 	c.endNow()
 }

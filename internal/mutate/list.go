@@ -106,7 +106,7 @@ var mutations = []mutation{
 		"len(differ) > 0", "false",
 		"./proxy", "TestTheTripwireCountsAndSendsAllTheSame"},
 	{"11: video is refused", "proxy/sections.go",
-		"		case m.Port == 0, !m.Carried():\n", "		case true:\n",
+		"		case m.Port == 0, !m.Carried(), m.Clear() && (to.strict() || to.other().strict()):\n", "		case true:\n",
 		"./e2e", "TestScenarios/video"},
 	{"11: keys pass by a number that their receiver doesn't know", "media/leg.go",
 		"	p.renumber(data, h.pt)\n", "",

@@ -167,6 +167,10 @@ type keysTx struct {
 	root key
 }
 
+// errLetGo means that a transaction sees keys.db as it was before a rotation that
+// is over.
+var errLetGo = errors.New("the root key was replaced meanwhile")
+
 // at finds the root for what a transaction sees.
 func (k *keyring) at(tx *bolt.Tx) (keysTx, error) {
 	epoch, err := epochOf(tx)
@@ -177,20 +181,25 @@ func (k *keyring) at(tx *bolt.Tx) (keysTx, error) {
 	defer k.mu.Unlock()
 	root, ok := k.roots[epoch]
 	if !ok {
-		return keysTx{}, fmt.Errorf("the root key of epoch %d was let go", epoch)
+		return keysTx{}, fmt.Errorf("epoch %d: %w", epoch, errLetGo)
 	}
 	return keysTx{tx, root}, nil
 }
 
 // view reads. f must not wait for a write to keys.db.
 func (k *keyring) view(f func(keysTx) error) error {
-	return k.db.View(func(tx *bolt.Tx) error {
-		t, err := k.at(tx)
-		if err != nil {
+	for {
+		err := k.db.View(func(tx *bolt.Tx) error {
+			t, err := k.at(tx)
+			if err != nil {
+				return err
+			}
+			return f(t)
+		})
+		if !errors.Is(err, errLetGo) { // else it began before a rotation and looked for the root after it
 			return err
 		}
-		return f(t)
-	})
+	}
 }
 
 // update writes, and returns when it is durable (committer.commit).

@@ -24,10 +24,11 @@ import (
 
 // Buckets of audit.db.
 var (
-	bLeaf    = []byte("leaf")    // seq -> leaf text
-	bHash    = []byte("hash")    // stored hash index -> hash, of tlog
-	bPayload = []byte("payload") // seq -> month | 0 | sealed salt and payload
-	bOpen    = []byte("open")    // hash of a Granted record without an end -> seq
+	bLeaf    = []byte("leaf")     // seq -> leaf text
+	bHash    = []byte("hash")     // stored hash index -> hash, of tlog
+	bPayload = []byte("payload")  // seq -> name of the key | 0 | sealed salt and payload
+	bOfGrant = []byte("of-grant") // hash of a Granted record | seq of a payload under its key -> nothing
+	bOpen    = []byte("open")     // hash of a Granted record without an end -> seq
 )
 
 var (
@@ -57,9 +58,8 @@ var _ consent.Ledger = (*Audit)(nil)
 const VerifierFile = "log.vkey"
 
 const (
-	auditFile   = "audit.db"
-	keysFile    = "keys.db"
-	auditBucket = "audit/" // and the month: the key bucket of that month's payloads
+	auditFile = "audit.db"
+	keysFile  = "keys.db"
 )
 
 func openAudit(dir string, keys *keyring, m *metrics) (*Audit, error) {
@@ -81,16 +81,15 @@ func openAudit(dir string, keys *keyring, m *metrics) (*Audit, error) {
 }
 
 func (a *Audit) prepare(tx *bolt.Tx) error {
-	for _, b := range [][]byte{bMeta, bLeaf, bHash, bPayload, bOpen} {
+	for _, b := range [][]byte{bMeta, bLeaf, bHash, bPayload, bOpen, bOfGrant} {
 		if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 			return err
 		}
 	}
-	m := tx.Bucket(bMeta)
-	if v := m.Get([]byte("version")); v != nil && string(v) != schemaVersion {
-		return fmt.Errorf("%w: schema %q, this one knows %q", errNewer, v, schemaVersion)
+	if v := versionOf(tx); v != "" && v != schemaVersion {
+		return wrongVersion(v)
 	}
-	if err := m.Put([]byte("version"), []byte(schemaVersion)); err != nil {
+	if err := setVersion(tx); err != nil {
 		return err
 	}
 	a.size = sizeOf(tx)
@@ -112,11 +111,8 @@ func sizeOf(tx *bolt.Tx) int64 {
 func logKey(dir string, keys *keyring) (note.Signer, error) {
 	const name = "log-signing-key"
 	var text []byte
-	err := keys.commit(contextForever, func(tx *bolt.Tx) error {
-		b := tx.Bucket(bSystem)
-		if box := b.Get([]byte(name)); box != nil {
-			var err error
-			text, err = open(keys.root, asSystemKey, name, box)
+	err := keys.update(contextForever, func(t keysTx) (err error) {
+		if text, err = t.lookupBytes(bSystem, asSystemKey, name); !errors.Is(err, errNoKey) {
 			return err
 		}
 		id := make([]byte, 8)
@@ -126,7 +122,7 @@ func logKey(dir string, keys *keyring) (note.Signer, error) {
 			return err
 		}
 		text = []byte(skey + "\n" + vkey)
-		return b.Put([]byte(name), seal(keys.root, asSystemKey, name, text))
+		return t.Bucket(bSystem).Put([]byte(name), seal(t.root, asSystemKey, name, text))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the log's signing key: %w", err)
@@ -148,17 +144,25 @@ func logKey(dir string, keys *keyring) (note.Signer, error) {
 	return note.NewSigner(skey)
 }
 
-// Append makes a consent record durable: consent.Ledger.
+// Append makes a consent record durable: consent.Ledger. A grant's own key is
+// durable before its record is, for the record is sealed under it.
 func (a *Audit) Append(ctx context.Context, r consent.Record) (uint64, error) {
 	n := newEntry{kind: TypeConsent, payload: r.Encode()}
 	switch {
 	case r.Kind == consent.Granted:
 		n.opens = r.Hash()
+		n.grant = n.opens
+		if err := a.keys.grantMade(ctx, n.grant, r.Purpose); err != nil {
+			return 0, fmt.Errorf("making the grant's key: %w", err)
+		}
 	case r.Kind == consent.Failed && r.Grant != nil:
 		n.closes = *r.Grant
 	case r.Kind == consent.Withdrawn, r.Kind == consent.Failed:
 	default: // it testifies that nothing is recorded: nothing hangs on when
 		n.later = true
+	}
+	if r.Grant != nil {
+		n.grant = *r.Grant
 	}
 	seq, err := a.append(ctx, n)
 	return uint64(seq), err
@@ -170,9 +174,12 @@ func (a *Audit) Append(ctx context.Context, r consent.Record) (uint64, error) {
 type newEntry struct {
 	kind          string
 	payload       []byte
+	grant         consent.Hash // under whose key the payload is sealed, and goes with; zero, or without a key: the month's
 	opens, closes consent.Hash
 	end           bool
 	later         bool // it may wait for others to be written with
+	// within gives the payload where that needs the transaction; else nil.
+	within func(tx *bolt.Tx) ([]byte, error)
 }
 
 // noEntry is the index of an entry that was left out.
@@ -193,27 +200,23 @@ func (a *Audit) appendEnd(ctx context.Context, kind string, v any, grant consent
 	if err != nil {
 		return 0, err
 	}
-	return a.append(ctx, newEntry{kind: kind, payload: payload, closes: grant, end: true})
+	return a.append(ctx, newEntry{kind: kind, payload: payload, grant: grant, closes: grant, end: true})
 }
 
 func (a *Audit) append(ctx context.Context, n newEntry) (int64, error) {
 	start := time.Now()
-	month := start.UTC().Format("2006-01")
-	kek, err := a.keys.bucket(ctx, auditBucket+month)
-	if err != nil {
+	month := ofMonth + start.UTC().Format("2006-01")
+	if _, err := a.keys.made(ctx, bKEK, asBucketKey, month); err != nil {
 		return 0, fmt.Errorf("the audit log's key: %w", err)
 	}
-	salt, commitment := commitTo(n.payload)
 	var seq int64 // written by the committer; read here only after it answered
-	err = a.submit(ctx, &write{later: n.later, after: func() { a.account(n, seq) }, do: func(tx *bolt.Tx) error {
+	err := a.submit(ctx, &write{later: n.later, after: func() { a.account(n, seq) }, do: func(tx *bolt.Tx) error {
 		seq = noEntry
 		if n.end && tx.Bucket(bOpen).Get(n.closes[:]) == nil {
 			return nil
 		}
 		seq = sizeOf(tx)
-		l := leaf{Seq: seq, At: time.Now().UTC().Truncate(time.Millisecond), Type: n.kind, Commitment: commitment}
-		sealed := seal(kek, asEntry, string(l.text()), append(salt[:saltSize:saltSize], n.payload...))
-		return a.put(tx, l, append([]byte(month+"\x00"), sealed...), n)
+		return a.entry(tx, seq, month, n)
 	}})
 	if err != nil {
 		return 0, fmt.Errorf("appending to the audit log: %w", err)
@@ -222,9 +225,27 @@ func (a *Audit) append(ctx context.Context, n newEntry) (int64, error) {
 	return seq, nil
 }
 
-// put writes one entry. The tree's state is read from the transaction, never
+// entry seals one and puts it. The key is looked up here: an erasure that came
+// before in the queue has taken it away, one that comes later takes the payload.
+func (a *Audit) entry(tx *bolt.Tx, seq int64, month string, n newEntry) error {
+	payload, err := n.payload, error(nil)
+	if n.within != nil {
+		if payload, err = n.within(tx); err != nil {
+			return err
+		}
+	}
+	name, k, err := a.keys.sealingKey(n.grant, month)
+	if err != nil {
+		return fmt.Errorf("the audit log's key: %w", err)
+	}
+	salt, commitment := commitTo(payload)
+	l := leaf{Seq: seq, At: time.Now().UTC().Truncate(time.Millisecond), Type: n.kind, Commitment: commitment}
+	return errors.Join(putPayload(tx, l, name, k, append(salt[:saltSize:saltSize], payload...)), a.put(tx, l, n))
+}
+
+// put writes one entry's leaf. The tree's state is read from the transaction, never
 // from memory: a transaction that failed leaves nothing behind.
-func (a *Audit) put(tx *bolt.Tx, l leaf, sealed []byte, n newEntry) error {
+func (a *Audit) put(tx *bolt.Tx, l leaf, n newEntry) error {
 	hashes, err := tlog.StoredHashesForRecordHash(l.Seq, tlog.RecordHash(l.text()), hashReader(tx))
 	if err != nil {
 		return err
@@ -235,8 +256,7 @@ func (a *Audit) put(tx *bolt.Tx, l leaf, sealed []byte, n newEntry) error {
 			return err
 		}
 	}
-	err = errors.Join(tx.Bucket(bLeaf).Put(seqKey(l.Seq), l.text()), tx.Bucket(bPayload).Put(seqKey(l.Seq), sealed),
-		tx.Bucket(bMeta).Put(kSize, seqKey(l.Seq+1)))
+	err = errors.Join(tx.Bucket(bLeaf).Put(seqKey(l.Seq), l.text()), tx.Bucket(bMeta).Put(kSize, seqKey(l.Seq+1)))
 	if n.opens != (consent.Hash{}) {
 		err = errors.Join(err, tx.Bucket(bOpen).Put(n.opens[:], seqKey(l.Seq)))
 	}

@@ -16,6 +16,7 @@ type Report struct {
 	Root        string // base64, by the log's own checkpoint
 	Opened      int64  // payloads that were opened and agree with their commitment
 	Sealed      int64  // payloads that couldn't be opened for want of the root key
+	Erased      int64  // payloads that are gone, by an erasure that is logged
 	Grants      int64  // consents to record, among the payloads opened
 	Unaccounted int64  // those without an end yet: in a running gate, the calls being recorded
 	Checked     string // the older checkpoint that was checked against; "" if none was given
@@ -32,12 +33,13 @@ type checker struct {
 	tree   frontier
 	now    Checkpoint
 	older  *Checkpoint
-	sealed int64                  // the first entry whose payload wasn't there to be opened
+	absent []int64                // the entries whose payloads weren't there to be opened
+	erased map[int64]bool         // those that erasures speak of
 	open   map[consent.Hash]int64 // grants without an end, and their entries
 }
 
 func newChecker(signed []byte, vkey string, older []byte) (*checker, error) {
-	c := &checker{report: Report{BadSeq: -1}, open: map[consent.Hash]int64{}}
+	c := &checker{report: Report{BadSeq: -1}, open: map[consent.Hash]int64{}, erased: map[int64]bool{}}
 	var err error
 	if c.now, err = ParseCheckpoint(signed, vkey); err != nil {
 		return nil, err
@@ -83,8 +85,8 @@ func (c *checker) entry(text, salt, payload []byte, opened bool, wrong string) [
 	if opened {
 		c.report.Opened++
 		c.account(l, payload)
-	} else if c.report.Sealed++; c.report.Sealed == 1 {
-		c.sealed = want
+	} else {
+		c.absent = append(c.absent, want)
 	}
 	done := c.tree.add(text)
 	c.compare()
@@ -98,6 +100,9 @@ func (c *checker) account(l leaf, payload []byte) {
 		Grant *consent.Hash `json:"grant"`
 	}
 	switch l.Type {
+	case TypeErased:
+		c.erasure(l.Seq, payload)
+		return
 	case TypeConsent, TypeSealed, TypeFailed:
 	default:
 		return
@@ -118,6 +123,24 @@ func (c *checker) account(l leaf, payload []byte) {
 	}
 }
 
+// erasure takes what an erasure says of the payloads before it.
+func (c *checker) erasure(at int64, payload []byte) {
+	var ev recordingEvent
+	if err := json.Unmarshal(payload, &ev); err != nil {
+		c.bad(at, "the payload can't be read")
+		return
+	}
+	for _, seq := range ev.Payloads {
+		if seq < at {
+			c.erased[seq] = true
+		}
+	}
+}
+
+// erasing takes an entry whose grant is being erased: its key is gone, and the
+// erasure will be logged.
+func (c *checker) erasing(seq int64) { c.erased[seq] = true }
+
 func (c *checker) isOpen(g consent.Hash) bool {
 	_, ok := c.open[g]
 	return ok
@@ -136,9 +159,24 @@ func (c *checker) end() Report {
 	} else if c.tree.root() != c.now.Root {
 		c.bad(max(c.now.Size-1, 0), "the entries don't hash to the signed root: one of them was changed or moved")
 	}
-	if c.report.Opened > 0 && c.report.Sealed > 0 { // whoever could open some could open all
-		c.bad(c.sealed, "the payload is missing, and no erasure of it is logged")
-	}
+	c.missing()
 	c.report.Unaccounted = int64(len(c.open))
 	return c.report
+}
+
+// missing tells which of the payloads that weren't there should be; it is called
+// when all entries were taken.
+func (c *checker) missing() {
+	for _, seq := range c.absent {
+		switch {
+		case c.erased[seq]:
+			c.report.Erased++
+		case c.report.Opened > 0: // whoever could open some could open all
+			c.bad(seq, "the payload is missing, and no erasure of it is logged")
+			c.report.Sealed++
+		default:
+			c.report.Sealed++
+		}
+	}
+	c.absent = nil
 }

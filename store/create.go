@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"consentgate/consent"
 	"consentgate/internal/durable"
 )
@@ -18,25 +16,25 @@ import (
 // ErrNoConsent means that a grant doesn't permit recording, or no longer.
 var ErrNoConsent = errors.New("there is no valid consent to record")
 
-// Create makes a recorder for a valid grant: its key, bound to the consent, and
-// its file. From then on the store accounts for the grant's end; after an error
+// errSecond means that a grant has had its recorder: there is one for each.
+var errSecond = errors.New("the grant has a recording already")
+
+// Create makes a recorder for a valid grant: its file, under a key that hangs
+// under the grant's. From then on the store accounts for the grant's end; after an error
 // it is the caller's to close the grant (consent.Failed).
 func (s *Store) Create(ctx context.Context, g consent.Grant) (*Recording, error) {
 	if !g.Valid() {
 		return nil, ErrNoConsent
 	}
-	r, err := s.newRecording(ctx, g)
+	r, err := s.newRecording(g)
 	if err != nil {
 		return nil, err
 	}
-	rec := g.Record()
-	f, err := s.foundBy(ctx, r.row, rec.Call.Remote, rec.Call.Local)
-	if err != nil {
+	if err := s.keep(ctx, r, g.Record()); errors.Is(err, errSecond) {
 		return nil, err
-	}
-	if err := s.keys.commit(ctx, func(tx *bolt.Tx) error { return f.index(tx, r.id) }); err != nil {
+	} else if err != nil {
 		s.forgetLater(r.id) // it may yet become durable
-		return nil, fmt.Errorf("keeping the recording's key: %w", err)
+		return nil, fmt.Errorf("keeping the recording's row: %w", err)
 	}
 	if err := r.create(g); err != nil {
 		s.forgetLater(r.id)
@@ -44,8 +42,8 @@ func (s *Store) Create(ctx context.Context, g consent.Grant) (*Recording, error)
 	}
 	// The log names the recording before it holds a word; if that fails there
 	// is no recording.
-	if err := s.audit.appendJSON(ctx, TypeStarted, recordingEvent{Recording: r.id, Grant: g.Hash().String(),
-		Call: rec.Call.ID}); err != nil {
+	if err := s.audit.appendOf(ctx, TypeStarted, recordingEvent{Recording: r.id, Grant: g.Hash().String(),
+		Call: g.Record().Call.ID}, g.Hash()); err != nil {
 		s.forgetLater(r.id)
 		return nil, errors.Join(err, r.file.Close(), durable.Remove(r.path))
 	}
@@ -61,24 +59,41 @@ func (s *Store) forgetLater(id string) {
 	s.later("forgetting a recording that never began", func(ctx context.Context) error { return s.forget(ctx, id) })
 }
 
-func (s *Store) newRecording(ctx context.Context, g consent.Grant) (*Recording, error) {
-	rec := g.Record()
-	id, raw := newID()
-	k := newKey()
-	start := time.Now()
-	r := &Recording{store: s, id: id, start: start, path: s.livePath(id),
-		row: row{Bucket: bucketOf(rec.Purpose, start), Grant: g.Hash(), Start: start.UnixNano()}}
-	r.room = sync.NewCond(&r.mu)
-	kek, err := s.keys.bucket(ctx, r.row.Bucket)
+func (s *Store) newRecording(g consent.Grant) (*Recording, error) {
+	kept, err := s.keys.grantRow(g.Hash())
 	if err != nil {
 		return nil, err
 	}
-	r.row.Wrapped = seal(kek, asRecordingKey, about(id, r.row), k[:])
-	if err := s.keys.sealSummary(ctx, id, &r.row, summaryOf(id, rec, start)); err != nil {
-		return nil, err
+	start := time.Now()
+	salt := newKey() // a second try would have another key: a file's nonces count from 0
+	r := &Recording{store: s, id: kept.ID, start: start, path: s.livePath(kept.ID),
+		row: row{Grant: g.Hash(), Start: start.UnixNano(), Salt: salt[:]}}
+	r.room = sync.NewCond(&r.mu)
+	return r, nil
+}
+
+// keep makes a recording's row durable, and gives the recording its key.
+func (s *Store) keep(ctx context.Context, r *Recording, rec consent.Record) error {
+	raw, err := idBytes(r.id)
+	if err != nil {
+		return err
+	}
+	id, kept, start := r.id, r.row, r.start
+	var k key // written by the committer; read here only after it answered
+	err = s.keys.update(ctx, func(t keysTx) (err error) {
+		if _, second, err := getRow(t.Tx, id); second || err != nil {
+			return errors.Join(errSecond, err)
+		}
+		if k, err = t.fileKey(id, kept); err != nil {
+			return err
+		}
+		return t.index(id, kept, summaryOf(id, rec, start))
+	})
+	if err != nil {
+		return err
 	}
 	r.frames = newSealer(k, raw)
-	return r, nil
+	return nil
 }
 
 // create makes the file with its first frame.

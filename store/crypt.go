@@ -3,7 +3,9 @@ package store
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 )
@@ -25,7 +27,27 @@ const (
 	asEntry        = "consentgate/1/audit-entry"
 	asSummary      = "consentgate/1/summary"
 	asBinding      = "consentgate/1/binding"
+	asGrantKey     = "consentgate/2/grant-key"
 )
+
+// All that is kept of a grant is under keys derived from the grant's own, by
+// these labels: when that one is gone so is everything.
+const (
+	forLiveFile = "consentgate/2/live-file"
+	forSummary  = "consentgate/2/summary"
+	forAudit    = "consentgate/2/audit-entry"
+	forOldKey   = "consentgate/2/version-1-key" // wraps the file key of a recording that version 1 made
+)
+
+// derive makes the key for one use (HKDF-SHA-256, RFC 5869). A salt makes it the
+// key of one file; nil where there is one such use.
+func derive(k key, label string, salt []byte) key {
+	b, err := hkdf.Key(sha256.New, k[:], salt, label, len(key{}))
+	if err != nil { // the length is right
+		panic("store: internal error: " + err.Error())
+	}
+	return key(b)
+}
 
 var errSealed = errors.New("it doesn't open: another key, or it was changed")
 

@@ -5,8 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // ending is how a recording ended.
@@ -32,28 +30,26 @@ func (s *Store) sealed(id string, r row, e ending) {
 		if err != nil {
 			return err
 		}
-		return s.noteEnd(ctx, id, r, e, outcome, seq)
+		return s.noteEnd(ctx, id, e, outcome, seq)
 	})
 }
 
 // noteEnd puts the end into the recording's row and summary, where it is found.
-func (s *Store) noteEnd(ctx context.Context, id string, r row, e ending, outcome string, seq int64) error {
-	sum, err := s.keys.summary(id, r)
-	if err != nil {
-		return err
-	}
-	sum.State, sum.Ended, sum.Seconds, sum.Bytes, sum.Reason = outcome, sum.Started.Add(e.length), e.length.Seconds(), e.bytes, e.reason
-	if seq != noEntry {
-		r.End = seq
-	}
-	if err := s.keys.sealSummary(ctx, id, &r, sum); err != nil {
-		return err
-	}
-	err = s.keys.commit(ctx, func(tx *bolt.Tx) error {
-		if tx.Bucket(bRecording).Get([]byte(id)) == nil {
-			return nil // erased since
+func (s *Store) noteEnd(ctx context.Context, id string, e ending, outcome string, seq int64) error {
+	err := s.keys.update(ctx, func(t keysTx) error {
+		r, ok, err := getRow(t.Tx, id)
+		if err != nil || !ok { // erased since
+			return err
 		}
-		return putRow(tx, id, r)
+		sum, err := t.summary(id, r)
+		if err != nil {
+			return err
+		}
+		sum.State, sum.Ended, sum.Seconds, sum.Bytes, sum.Reason = outcome, sum.Started.Add(e.length), e.length.Seconds(), e.bytes, e.reason
+		if seq != noEntry {
+			r.End = seq
+		}
+		return t.put(id, r, sum)
 	})
 	if err != nil {
 		return fmt.Errorf("noting the end of a recording: %w", err)

@@ -48,12 +48,12 @@ func (a *Audit) batch(from int64, n int) (out []Entry, err error) {
 }
 
 // entryOf reads an entry; without its payload where that doesn't open.
-func entryOf(tx *bolt.Tx, k, text []byte, keks func(string) (key, bool)) (Entry, error) {
+func entryOf(tx *bolt.Tx, k, text []byte, keys payloadKeys) (Entry, error) {
 	l, err := parseLeaf(text)
 	if err != nil {
 		return Entry{}, err
 	}
-	salt, payload, _, _ := openPayload(tx.Bucket(bPayload).Get(k), text, keks)
+	salt, payload, _, _ := openPayload(tx.Bucket(bPayload).Get(k), text, keys)
 	return Entry{l.Seq, l.At, l.Type, string(text), salt, payload}, nil
 }
 

@@ -96,6 +96,7 @@ type recordingEvent struct {
 	Seconds   float64 `json:"seconds,omitempty"`
 	Reason    string  `json:"reason,omitempty"`
 	Truncated bool    `json:"truncated,omitempty"`
+	Payloads  []int64 `json:"payloads,omitempty"` // of recording.erased: the entries whose payloads went with it
 }
 
 // nodeEvent is the payload of node.start and node.stop.

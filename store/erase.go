@@ -16,8 +16,9 @@ import (
 // out when it is sealed.
 var ErrLive = errors.New("the recording is still being written; it will be erased when it ends")
 
-// Erase removes a grant's recording: its key, its rows and its file, and logs
-// it (GDPR Art. 17). ErrNotFound: there is none. ErrLive: later.
+// Erase removes a grant's recording: the grant's key, the rows, the file and
+// what the log said of the grant, and logs that (GDPR Art. 17). ErrNotFound:
+// there is none. ErrLive: later.
 //
 // Old pages of keys.db and of the file system may still hold the wrapped key:
 // until the root key is changed, who has the disk and the root key may restore
@@ -39,23 +40,28 @@ func (s *Store) Erase(ctx context.Context, grant consent.Hash, reason string) er
 	if r != nil {
 		return ErrLive
 	}
-	return s.eraseSealed(ctx, id, row, reason)
+	return s.eraseSealed(ctx, id, row.Grant, reason)
 }
 
 // eraseSealed takes the key away and notes in the same transaction that the log
 // has yet to hear of it: a crash from here on leaves the rest to recovery.
-func (s *Store) eraseSealed(ctx context.Context, id string, r row, reason string) error {
-	ev := recordingEvent{Recording: id, Grant: r.Grant.String(), Reason: reason}
+func (s *Store) eraseSealed(ctx context.Context, id string, grant consent.Hash, reason string) error {
+	ev := recordingEvent{Recording: id, Grant: grant.String(), Reason: reason}
 	note, err := json.Marshal(ev)
 	if err != nil {
 		return err
 	}
-	f, err := s.foundOf(ctx, id, r)
-	if err != nil {
-		return fmt.Errorf("erasing a recording: %w", err)
-	}
-	err = s.keys.commit(ctx, func(tx *bolt.Tx) error {
-		return errors.Join(f.unindex(tx, id), tx.Bucket(bErasing).Put([]byte(id), note))
+	err = s.keys.update(ctx, func(t keysTx) error {
+		r, ok, err := getRow(t.Tx, id)
+		switch {
+		case err != nil:
+			return err
+		case ok:
+			return errors.Join(t.unindex(id, r), t.drop(grant), t.Bucket(bErasing).Put([]byte(id), note))
+		case t.Bucket(bErasing).Get([]byte(id)) != nil: // a try that was given up came through after all
+			return nil
+		}
+		return ErrNotFound
 	})
 	if err != nil {
 		return fmt.Errorf("erasing a recording's key: %w", err)
@@ -74,7 +80,7 @@ func (s *Store) finishErasure(ctx context.Context, id string, ev recordingEvent)
 	if err := errors.Join(durable.Remove(live), durable.Remove(sealedPath(live))); err != nil {
 		return fmt.Errorf("erasing a recording's file: %w", err)
 	}
-	if err := s.audit.appendJSON(ctx, TypeErased, ev); err != nil {
+	if err := s.audit.appendErased(ctx, ev); err != nil {
 		return err
 	}
 	s.metrics.recordings.WithLabelValues("erased").Inc()
@@ -95,7 +101,17 @@ func (s *Store) finishErasures() error {
 		})
 	})
 	for id, ev := range todo {
-		err = errors.Join(err, s.finishErasure(contextForever, id, ev))
+		err = errors.Join(err, s.dropKey(ev), s.finishErasure(contextForever, id, ev))
 	}
 	return err
+}
+
+// dropKey takes a grant's key away where an erasure that version 1 began, which
+// knew no such keys, is carried on.
+func (s *Store) dropKey(ev recordingEvent) error {
+	var g consent.Hash
+	if err := g.UnmarshalText([]byte(ev.Grant)); err != nil {
+		return fmt.Errorf("the note of an erasure: %w", err)
+	}
+	return s.keys.update(contextForever, func(t keysTx) error { return t.drop(g) })
 }

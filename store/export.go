@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
+
+	"consentgate/store/rootcell"
 )
 
 // exportFormat names the first line of an export.
@@ -68,25 +71,29 @@ func newExporter(w io.Writer, vkey string, checkpoint []byte) (exporter, error) 
 	return e, e.enc.Encode(exportHeader{exportFormat, strings.TrimSpace(vkey), string(checkpoint)})
 }
 
-// ExportDir exports the log of a data directory, or of a copy of one. Nothing
-// written to w counts unless it returns nil.
+// ExportDir is ExportCell with the root keys in files at rootFile.
 func ExportDir(dir, rootFile string, w io.Writer) error {
+	return ExportCell(contextForever, dir, cellAt(rootFile), w)
+}
+
+// ExportCell exports the log of a data directory, or of a copy of one; without
+// payloads if there is no root cell (nil). Nothing written to w counts unless it
+// returns nil. ctx bounds how long the cell may take.
+func ExportCell(ctx context.Context, dir string, cell rootcell.Cell, w io.Writer) error {
 	begun := false
 	return view(filepath.Join(dir, auditFile), func(tx *bolt.Tx) error {
-		if begun {
-			return errors.New("the log changed while it was exported; try again")
-		}
-		begun = true
-		keys, err := payloadKeys(dir, rootFile)
-		if err != nil {
-			return err
-		}
-		return export(tx, dir, keys.get, w)
+		return withKeys(ctx, dir, cell, func(keys payloadKeys, _ grantSet) error {
+			if begun {
+				return errors.New("the log changed while it was exported; try again")
+			}
+			begun = true
+			return export(tx, dir, keys, w)
+		})
 	})
 }
 
 // export writes the log of a database that nobody writes.
-func export(tx *bolt.Tx, dir string, keks func(string) (key, bool), w io.Writer) error {
+func export(tx *bolt.Tx, dir string, keys payloadKeys, w io.Writer) error {
 	vkey, err := os.ReadFile(filepath.Join(dir, VerifierFile))
 	if err != nil {
 		return fmt.Errorf("reading the log's verifier key: %w", err)
@@ -96,7 +103,7 @@ func export(tx *bolt.Tx, dir string, keks func(string) (key, bool), w io.Writer)
 		return err
 	}
 	err = tx.Bucket(bLeaf).ForEach(func(k, text []byte) error {
-		e, err := entryOf(tx, k, text, keks)
+		e, err := entryOf(tx, k, text, keys)
 		if err != nil {
 			return err
 		}

@@ -8,10 +8,9 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"consentgate/consent"
 )
@@ -64,19 +63,36 @@ func firstFrame(g consent.Grant, start time.Time) ([]byte, error) {
 	return appendRecord(nil, content{kind: recMeta, data: b}), nil
 }
 
+// idBytes is the inverse.
+func idBytes(id string) (raw [idSize]byte, err error) {
+	b, err := idText.DecodeString(id)
+	if err != nil || len(b) != idSize {
+		return raw, fmt.Errorf("%q isn't a recording's name", id)
+	}
+	return [idSize]byte(b), nil
+}
+
+// numberIndex is the name of the key that numbers' tokens are made with.
+const numberIndex = "number-index"
+
 // tokenSize is enough that two numbers of a telephone network never meet.
 const tokenSize = 16
 
 // token is what a number is found by: a keyed hash. Without the key, which the
 // root wraps, numbers can't be tried out.
+func token(k key, number string) []byte {
+	mac := hmac.New(sha256.New, k[:])
+	mac.Write([]byte(normalise(number)))
+	return mac.Sum(nil)[:tokenSize]
+}
+
+// token is that of a number that is looked for.
 func (s *Store) token(ctx context.Context, number string) ([]byte, error) {
-	k, err := s.keys.system(ctx, "number-index")
+	k, err := s.keys.system(ctx, numberIndex)
 	if err != nil {
 		return nil, err
 	}
-	mac := hmac.New(sha256.New, k[:])
-	mac.Write([]byte(normalise(number)))
-	return mac.Sum(nil)[:tokenSize], nil
+	return token(k, number), nil
 }
 
 // normalise makes one spelling of many: URI schemes, hosts and parameters and
@@ -103,25 +119,6 @@ func normalise(number string) string {
 	return digits
 }
 
-// found is what a recording is found by, apart from its id.
-type found struct {
-	row    row
-	tokens [][]byte
-}
-
-// foundBy makes it; outside of a transaction, for it may have to make keys.
-func (s *Store) foundBy(ctx context.Context, r row, remote, local string) (found, error) {
-	f := found{row: r}
-	for _, number := range []string{remote, local} {
-		t, err := s.token(ctx, number)
-		if err != nil {
-			return f, err
-		}
-		f.tokens = append(f.tokens, t)
-	}
-	return f, nil
-}
-
 // numberKey sorts a number's recordings by time.
 func numberKey(token []byte, start int64, id string) []byte {
 	k := append(make([]byte, 0, len(token)+8+len(id)), token...)
@@ -129,45 +126,47 @@ func numberKey(token []byte, start int64, id string) []byte {
 }
 
 // index puts a recording's row and what it is found by.
-func (f found) index(tx *bolt.Tx, id string) error {
-	err := errors.Join(putRow(tx, id, f.row),
-		tx.Bucket(bTime).Put(append(timeKey(f.row.Start), id...), nil),
-		tx.Bucket(bGrant).Put(f.row.Grant[:], []byte(id)))
-	for _, t := range f.tokens {
-		err = errors.Join(err, tx.Bucket(bNumber).Put(numberKey(t, f.row.Start, id), nil))
-	}
-	return err
-}
-
-// unindex takes all of it away again.
-func (f found) unindex(tx *bolt.Tx, id string) error {
-	err := errors.Join(tx.Bucket(bRecording).Delete([]byte(id)),
-		tx.Bucket(bTime).Delete(append(timeKey(f.row.Start), id...)),
-		tx.Bucket(bGrant).Delete(f.row.Grant[:]))
-	for _, t := range f.tokens {
-		err = errors.Join(err, tx.Bucket(bNumber).Delete(numberKey(t, f.row.Start, id)))
-	}
-	return err
-}
-
-// foundOf makes it from a recording's row.
-func (s *Store) foundOf(ctx context.Context, id string, r row) (found, error) {
-	sum, err := s.keys.summary(id, r)
+func (t keysTx) index(id string, r row, sum Summary) error {
+	k, err := t.need(bSystem, asSystemKey, numberIndex)
 	if err != nil {
-		return found{}, err
+		return err
 	}
-	return s.foundBy(ctx, r, sum.Remote, sum.Local)
+	err = errors.Join(t.put(id, r, sum),
+		t.Bucket(bTime).Put(append(timeKey(r.Start), id...), nil),
+		t.Bucket(bGrant).Put(r.Grant[:], []byte(id)))
+	for _, number := range []string{sum.Remote, sum.Local} {
+		err = errors.Join(err, t.Bucket(bNumber).Put(numberKey(token(k, number), r.Start, id), nil))
+	}
+	return err
 }
 
-// forget takes a recording's rows away.
+// unindex takes all of it away again. The grant's key stays.
+func (t keysTx) unindex(id string, r row) error {
+	sum, err := t.summary(id, r)
+	if err != nil {
+		return err
+	}
+	k, err := t.need(bSystem, asSystemKey, numberIndex)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(t.Bucket(bRecording).Delete([]byte(id)),
+		t.Bucket(bTime).Delete(append(timeKey(r.Start), id...)),
+		t.Bucket(bGrant).Delete(r.Grant[:]))
+	for _, number := range []string{sum.Remote, sum.Local} {
+		err = errors.Join(err, t.Bucket(bNumber).Delete(numberKey(token(k, number), r.Start, id)))
+	}
+	return err
+}
+
+// forget takes a recording's rows away. What the log has of its grant stays, and
+// so does the grant's key: both go on the day on which the recording would have.
 func (s *Store) forget(ctx context.Context, id string) error {
-	r, ok, err := s.row(id)
-	if err != nil || !ok {
-		return err
-	}
-	f, err := s.foundOf(ctx, id, r)
-	if err != nil {
-		return err
-	}
-	return s.keys.commit(ctx, func(tx *bolt.Tx) error { return f.unindex(tx, id) })
+	return s.keys.update(ctx, func(t keysTx) error {
+		r, ok, err := getRow(t.Tx, id)
+		if err != nil || !ok {
+			return err
+		}
+		return t.unindex(id, r)
+	})
 }

@@ -3,9 +3,9 @@ package store
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sync"
 	"time"
@@ -13,15 +13,16 @@ import (
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
-	"consentgate/consent"
 	"consentgate/internal/durable"
+	"consentgate/store/rootcell"
 )
 
 // Buckets of keys.db: keys, and what is found or read by them.
 var (
-	bMeta      = []byte("meta")      // version
+	bMeta      = []byte("meta")      // version, and the epoch of the root
 	bSystem    = []byte("system")    // name -> key wrapped by the root
 	bKEK       = []byte("kek")       // bucket id -> key wrapped by the root
+	bGrantKey  = []byte("grant-key") // grant hash -> grantRow
 	bRecording = []byte("recording") // recording id -> row
 	bNumber    = []byte("number")    // token | start | recording id -> nothing
 	bTime      = []byte("time")      // start | recording id -> nothing
@@ -29,27 +30,24 @@ var (
 	bErasing   = []byte("erasing")   // recording id -> an erasure that isn't logged yet
 )
 
-const schemaVersion = "1"
+const (
+	schemaVersion = "2"
+	oldVersion    = "1" // migrate makes it the present one
+)
+
+var (
+	kVersion = []byte("version")
+	kEpoch   = []byte("epoch")
+)
 
 // keyring is keys.db. It is a file of its own, apart from the audit log, so that
 // it can be rewritten when the root changes.
 type keyring struct {
-	db   *bolt.DB
-	root key
+	db *bolt.DB
 	*committer
 
-	mu   sync.Mutex // guards keks
-	keks map[string]key
-}
-
-// row is what keys.db holds of a recording. Wrapped and Summary are sealed.
-type row struct {
-	Bucket  string       `json:"bucket"`
-	Grant   consent.Hash `json:"grant"`
-	Start   int64        `json:"start"`         // Unix nanoseconds
-	End     int64        `json:"end,omitempty"` // index of its recording.sealed entry; 0: not known
-	Wrapped []byte       `json:"wrapped"`
-	Summary []byte       `json:"summary"`
+	mu    sync.Mutex // guards roots
+	roots map[uint64]key
 }
 
 var errNewer = errors.New("the data directory was made by another version")
@@ -69,27 +67,91 @@ func openDB(path string) (*bolt.DB, error) {
 	return db, nil
 }
 
-func openKeyring(path string, root key) (*keyring, error) {
+// openKeyring opens keys.db with the root of its epoch. One that is new gets the
+// cell's root; the cell makes one if it has none.
+func openKeyring(ctx context.Context, dir string, cell rootcell.Cell) (*keyring, error) {
+	path := filepath.Join(dir, keysFile)
 	db, err := openDB(path)
 	if err != nil {
 		return nil, err
 	}
+	k, err := prepareKeyring(ctx, db, dir, cell)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("preparing %s: %w", path, err), db.Close())
+	}
+	return k, nil
+}
+
+func prepareKeyring(ctx context.Context, db *bolt.DB, dir string, cell rootcell.Cell) (*keyring, error) {
+	var version string
+	var epoch uint64
+	err := db.View(func(tx *bolt.Tx) (err error) {
+		version = versionOf(tx)
+		epoch, err = epochOf(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	root := key{}
+	switch version {
+	case "":
+		epoch, root, err = firstRoot(ctx, dir, cell)
+	case oldVersion, schemaVersion:
+		root, err = rootOf(ctx, dir, cell, epoch)
+	default:
+		err = wrongVersion(version)
+	}
+	if err != nil {
+		return nil, err
+	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{bMeta, bSystem, bKEK, bRecording, bNumber, bTime, bGrant, bErasing} {
+		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bNumber, bTime, bGrant, bErasing} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
 		}
-		m := tx.Bucket(bMeta)
-		if v := m.Get([]byte("version")); v != nil && string(v) != schemaVersion {
-			return fmt.Errorf("%w: schema %q, this one knows %q", errNewer, v, schemaVersion)
+		if version != "" {
+			return nil
 		}
-		return m.Put([]byte("version"), []byte(schemaVersion))
+		return errors.Join(setVersion(tx), setEpoch(tx, epoch))
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing %s: %w", path, err), db.Close())
+		return nil, err
 	}
-	return &keyring{db: db, root: root, committer: newCommitter(db, nil), keks: map[string]key{}}, nil
+	return &keyring{db: db, committer: newCommitter(db, nil), roots: map[uint64]key{epoch: root}}, nil
+}
+
+func wrongVersion(v string) error {
+	return fmt.Errorf("%w: schema %q, this one knows %q", errNewer, v, schemaVersion)
+}
+
+// versionOf is the schema that a database has; "" where it has none yet.
+func versionOf(tx *bolt.Tx) string {
+	if m := tx.Bucket(bMeta); m != nil {
+		return string(m.Get(kVersion))
+	}
+	return ""
+}
+
+func setVersion(tx *bolt.Tx) error { return tx.Bucket(bMeta).Put(kVersion, []byte(schemaVersion)) }
+
+// epochOf is the epoch of the root that keys.db is wrapped under. Version 1 knew
+// one root only.
+func epochOf(tx *bolt.Tx) (uint64, error) {
+	m := tx.Bucket(bMeta)
+	if m == nil || m.Get(kEpoch) == nil {
+		return 1, nil
+	}
+	b := m.Get(kEpoch)
+	if len(b) != 8 {
+		return 0, errors.New("the root's epoch can't be read")
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
+func setEpoch(tx *bolt.Tx, epoch uint64) error {
+	return tx.Bucket(bMeta).Put(kEpoch, binary.BigEndian.AppendUint64(nil, epoch))
 }
 
 func (k *keyring) closeDB() error {
@@ -97,133 +159,85 @@ func (k *keyring) closeDB() error {
 	return k.db.Close()
 }
 
-// system returns a named key of the store, made at first use.
-func (k *keyring) system(ctx context.Context, name string) (out key, err error) {
-	return k.wrapped(ctx, bSystem, asSystemKey, name)
+// keysTx is a transaction of keys.db and the root that what it sees is wrapped
+// under. A rotation changes both at once: so what is sealed or opened under
+// keys that hang under a root is so within one transaction, from what it reads.
+type keysTx struct {
+	*bolt.Tx
+	root key
 }
 
-// bucket returns the key that wraps the keys of one purpose and retention day,
-// or of one month's audit payloads.
-func (k *keyring) bucket(ctx context.Context, id string) (key, error) {
-	return k.wrapped(ctx, bKEK, asBucketKey, id)
-}
+// errLetGo means that a transaction sees keys.db as it was before a rotation that
+// is over.
+var errLetGo = errors.New("the root key was replaced meanwhile")
 
-// existing returns a bucket's key if there is one: reading makes no keys.
-func (k *keyring) existing(id string) (got key, ok bool) {
-	err := k.db.View(func(tx *bolt.Tx) (err error) {
-		box := tx.Bucket(bKEK).Get([]byte(id))
-		if box == nil {
-			return ErrNotFound
-		}
-		got, err = openKey(k.root, asBucketKey, id, box)
-		return err
-	})
-	return got, err == nil
-}
-
-// payloadKey is the key of a month's audit payloads.
-func (k *keyring) payloadKey(month string) (key, bool) {
-	k.mu.Lock()
-	got, ok := k.keks[asBucketKey+"\x00"+auditBucket+month]
-	k.mu.Unlock()
-	if ok {
-		return got, true
+// at finds the root for what a transaction sees.
+func (k *keyring) at(tx *bolt.Tx) (keysTx, error) {
+	epoch, err := epochOf(tx)
+	if err != nil {
+		return keysTx{}, err
 	}
-	return k.existing(auditBucket + month)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	root, ok := k.roots[epoch]
+	if !ok {
+		return keysTx{}, fmt.Errorf("epoch %d: %w", epoch, errLetGo)
+	}
+	return keysTx{tx, root}, nil
 }
 
-func (k *keyring) wrapped(ctx context.Context, bucket []byte, purpose, id string) (key, error) {
-	cached := purpose + "\x00" + id
-	k.mu.Lock()
-	got, ok := k.keks[cached]
-	k.mu.Unlock()
-	if ok {
-		return got, nil
-	}
-	var stored key // written by the committer; read here only after it answered
-	if err := k.commit(ctx, func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucket)
-		if box := b.Get([]byte(id)); box != nil {
-			var err error
-			stored, err = openKey(k.root, purpose, id, box)
+// view reads. f must not wait for a write to keys.db.
+func (k *keyring) view(f func(keysTx) error) error {
+	for {
+		err := k.db.View(func(tx *bolt.Tx) error {
+			t, err := k.at(tx)
+			if err != nil {
+				return err
+			}
+			return f(t)
+		})
+		if !errors.Is(err, errLetGo) { // else it began before a rotation and looked for the root after it
 			return err
 		}
-		stored = newKey()
-		return b.Put([]byte(id), seal(k.root, purpose, id, stored[:]))
-	}); err != nil {
-		return key{}, fmt.Errorf("key %s: %w", id, err)
+	}
+}
+
+// update writes, and returns when it is durable (committer.commit).
+func (k *keyring) update(ctx context.Context, f func(keysTx) error) error {
+	return k.commit(ctx, func(tx *bolt.Tx) error {
+		t, err := k.at(tx)
+		if err != nil {
+			return err
+		}
+		return f(t)
+	})
+}
+
+// turn puts all that hangs under the root under that of another epoch, in one
+// transaction, together with what more is to change at that moment; then the old
+// root isn't needed any more and is let go. After an error it isn't known which
+// epoch keys.db is of: it has both roots, and turn may be called again.
+func (k *keyring) turn(ctx context.Context, epoch uint64, root key, more func(from, to keysTx) error) error {
+	k.mu.Lock()
+	k.roots[epoch] = root
+	k.mu.Unlock()
+	err := k.update(ctx, func(from keysTx) error {
+		to := keysTx{from.Tx, root}
+		if err := more(from, to); err != nil {
+			return err
+		}
+		return errors.Join(from.rewrap(to, bSystem, asSystemKey), from.rewrap(to, bKEK, asBucketKey), setEpoch(from.Tx, epoch))
+	})
+	if err != nil {
+		return fmt.Errorf("wrapping the keys under the root of epoch %d: %w", epoch, err)
 	}
 	k.mu.Lock()
-	k.keks[cached] = stored
-	k.mu.Unlock()
-	return stored, nil
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.roots, func(e uint64, _ key) bool { return e != epoch })
+	return nil
 }
 
 // contextForever is for writes whose caller has no deadline.
 var contextForever = context.Background()
-
-// bucketOf names the key bucket of a recording: all that must go on one day for
-// one purpose goes with one key.
-func bucketOf(p consent.Purpose, start time.Time) string {
-	return fmt.Sprintf("recording/%s/%s", p.Name, start.Add(p.Retention).UTC().Format("2006-01-02"))
-}
-
-// about binds a recording's key to its consent: the same bytes under another
-// grant don't open.
-func about(id string, r row) string { return id + "\x00" + r.Bucket + "\x00" + r.Grant.String() }
-
-func (k *keyring) recordingKey(id string, r row) (key, error) {
-	kek, ok := k.existing(r.Bucket)
-	if !ok {
-		return key{}, fmt.Errorf("the key of bucket %s doesn't open", r.Bucket)
-	}
-	out, err := openKey(kek, asRecordingKey, about(id, r), r.Wrapped)
-	if err != nil {
-		return key{}, fmt.Errorf("the key of recording %s: %w", id, err)
-	}
-	return out, nil
-}
-
-func (k *keyring) summary(id string, r row) (Summary, error) {
-	var s Summary
-	kek, ok := k.existing(r.Bucket)
-	if !ok {
-		return s, fmt.Errorf("the key of bucket %s doesn't open", r.Bucket)
-	}
-	plain, err := open(kek, asSummary, id, r.Summary)
-	if err != nil {
-		return s, fmt.Errorf("the summary of recording %s: %w", id, err)
-	}
-	return s, json.Unmarshal(plain, &s)
-}
-
-func (k *keyring) sealSummary(ctx context.Context, id string, r *row, s Summary) error {
-	kek, err := k.bucket(ctx, r.Bucket)
-	if err != nil {
-		return err
-	}
-	plain, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	r.Summary = seal(kek, asSummary, id, plain)
-	return nil
-}
-
-func putRow(tx *bolt.Tx, id string, r row) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return tx.Bucket(bRecording).Put([]byte(id), b)
-}
-
-func getRow(tx *bolt.Tx, id string) (r row, ok bool, err error) {
-	b := tx.Bucket(bRecording).Get([]byte(id))
-	if b == nil {
-		return r, false, nil
-	}
-	return r, true, json.Unmarshal(b, &r)
-}
 
 func timeKey(start int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(start)) }

@@ -49,7 +49,7 @@ func (s *Store) read(ctx context.Context, id string, f func(content) error) (out
 	if !ok {
 		return out, ErrNotFound
 	}
-	k, err := s.keys.recordingKey(id, r)
+	k, err := s.keys.fileKey(id, r)
 	if err != nil {
 		return out, err
 	}

@@ -222,7 +222,12 @@ func (r *Recording) Seal(at time.Time, reason string) error {
 	erase := r.erase
 	s.mu.Unlock()
 	if erase != "" {
-		s.end("erasing recording "+r.id, func(ctx context.Context) error { return s.eraseSealed(ctx, r.id, r.row, erase) })
+		s.end("erasing recording "+r.id, func(ctx context.Context) error {
+			if err := s.eraseSealed(ctx, r.id, r.row.Grant, erase); !errors.Is(err, ErrNotFound) { // erased since
+				return err
+			}
+			return nil
+		})
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"consentgate/consent"
 	"consentgate/internal/durable"
 )
 
@@ -33,7 +34,7 @@ func (s *Store) recover() error {
 			s.log.Error("a recording can't be recovered and is left as it is", "recording", id, "error", err)
 		}
 	}
-	return errors.Join(s.finishErasures(), s.settleGrants(), s.forgetGhosts())
+	return errors.Join(s.finishErasures(), s.settleGrants(), s.forgetGhosts(), s.dropOrphans())
 }
 
 // liveFiles lists the recordings that weren't ended.
@@ -70,6 +71,31 @@ func (s *Store) forgetGhosts() error {
 		err = errors.Join(err, s.forget(contextForever, id))
 	}
 	return err
+}
+
+// dropOrphans takes away the keys of grants that nothing is under: the crash came
+// before the grant was in the log.
+func (s *Store) dropOrphans() error {
+	var orphans []consent.Hash
+	err := s.audit.db.View(func(log *bolt.Tx) error {
+		return s.keys.db.View(func(tx *bolt.Tx) error {
+			return tx.Bucket(bGrantKey).ForEach(func(g, _ []byte) error {
+				if h := consent.Hash(g); tx.Bucket(bGrant).Get(g) == nil && len(ofGrantSeqs(log, h)) == 0 {
+					orphans = append(orphans, h)
+				}
+				return nil
+			})
+		})
+	})
+	if err != nil || len(orphans) == 0 {
+		return err
+	}
+	return s.keys.update(contextForever, func(t keysTx) (err error) {
+		for _, g := range orphans {
+			err = errors.Join(err, t.drop(g))
+		}
+		return err
+	})
 }
 
 func missing(path string) bool {
@@ -121,7 +147,7 @@ type goodPart struct {
 // readGood reads a file to its last good frame. An error is the disk's or the
 // key's: the file must then be left as it is.
 func (s *Store) readGood(path, id string, r row) (e goodPart, err error) {
-	k, err := s.keys.recordingKey(id, r)
+	k, err := s.keys.fileKey(id, r)
 	if err != nil {
 		return e, err
 	}

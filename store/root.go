@@ -1,46 +1,76 @@
 package store
 
 import (
-	"encoding/hex"
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"strings"
+	"path/filepath"
+	"time"
 
-	"consentgate/internal/durable"
+	"consentgate/store/rootcell"
 )
 
-// The root cell wraps all other keys. As a file it resists who copies the data
-// directory or a backup of it, not who reads the machine's whole disk: keep it
-// on another disk, and not in the same backup.
+// rootPatience bounds how long the root cell may take to give a key.
+const rootPatience = 30 * time.Second
 
-const rootMagic = "consentgate root 1 "
-
-// loadRoot reads the root cell, or makes it where the data directory is new.
-func loadRoot(path string, fresh bool) (key, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		if !fresh {
-			return key{}, fmt.Errorf("the root key %s is missing, and the data directory was made with one: "+
-				"put it back from its backup; without it no recording can be read", path)
+// firstRoot gives the root of a new data directory: the latest of the cell, or
+// a new one where it has none. A directory that holds a log has a root already.
+func firstRoot(ctx context.Context, dir string, cell rootcell.Cell) (epoch uint64, root key, err error) {
+	for _, name := range []string{auditFile, VerifierFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return 0, key{}, fmt.Errorf("it is empty, and the data directory %s holds a log: "+
+				"put %s back from the backup, or start with an empty directory", dir, keysFile)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return 0, key{}, err
 		}
-		return makeRoot(path)
 	}
+	has, err := cell.Epochs(ctx)
 	if err != nil {
-		return key{}, fmt.Errorf("reading the root key: %w", err)
+		return 0, key{}, fmt.Errorf("asking the root cell %s: %w", nameOf(cell), err)
 	}
-	raw, found := strings.CutPrefix(strings.TrimSpace(string(text)), strings.TrimSpace(rootMagic))
-	b, err := hex.DecodeString(strings.TrimSpace(raw))
-	if !found || err != nil || len(b) != len(key{}) {
-		return key{}, fmt.Errorf("the root key %s isn't one: it must be a line %q and 64 hexadecimal digits", path, rootMagic)
+	if len(has) == 0 {
+		root, err := cell.Make(ctx, 1)
+		if err != nil {
+			return 0, key{}, fmt.Errorf("making a root key in %s: %w", nameOf(cell), err)
+		}
+		return 1, root, nil
 	}
-	return key(b), nil
+	epoch = has[len(has)-1]
+	root, err = rootOf(ctx, dir, cell, epoch)
+	return epoch, root, err
 }
 
-func makeRoot(path string) (key, error) {
-	k := newKey()
-	if err := durable.WriteFile(path, []byte(rootMagic+hex.EncodeToString(k[:])+"\n"), 0o600); err != nil {
-		return key{}, fmt.Errorf("making the root key: %w", err)
+// rootOf gets the root of an epoch, or says what it means that there is none.
+func rootOf(ctx context.Context, dir string, cell rootcell.Cell, epoch uint64) (key, error) {
+	root, err := cell.Get(ctx, epoch)
+	if err == nil {
+		return root, nil
 	}
-	return k, nil
+	if !errors.Is(err, rootcell.ErrGone) {
+		return key{}, fmt.Errorf("getting the root key of epoch %d from %s: %w", epoch, nameOf(cell), err)
+	}
+	has, listErr := cell.Epochs(ctx)
+	if listErr != nil {
+		return key{}, fmt.Errorf("getting the root key of epoch %d from %s: %w", epoch, nameOf(cell), errors.Join(err, listErr))
+	}
+	if len(has) == 0 {
+		return key{}, fmt.Errorf("the root key is missing: %s has none, and the data directory %s was made with one (epoch %d): "+
+			"put it back from its backup; without it no recording can be read: %w", nameOf(cell), dir, epoch, err)
+	}
+	if has[len(has)-1] > epoch {
+		return key{}, fmt.Errorf("the data directory %s is of epoch %d, and the root cell %s has epoch %d only: "+
+			"recordings were erased since, and the root of then was destroyed so that no copy from before can be read. "+
+			"Put back a backup of the data directory made after the last erasure, or start with an empty directory: %w",
+			dir, epoch, nameOf(cell), has[len(has)-1], err)
+	}
+	return key{}, fmt.Errorf("the data directory %s is of epoch %d, and the root cell %s has epoch %d only: "+
+		"it is another directory's cell, or was itself put back from an old backup; put the right one back: %w",
+		dir, epoch, nameOf(cell), has[len(has)-1], err)
+}
+
+func nameOf(cell rootcell.Cell) string {
+	d := cell.Describe()
+	return d.Driver + " " + d.Holder
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,12 +13,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"consentgate/internal/durable"
+	"consentgate/store/rootcell"
 )
 
 // Options say where the store is and who it tells.
 type Options struct {
 	Dir        string
-	RootFile   string // "": Dir with ".root" behind it, so not in a copy of Dir
+	RootFile   string        // "": Dir with ".root" behind it, so not in a copy of Dir
+	Root       rootcell.Cell // nil: the file RootFile. It stays the caller's to close, after the store
 	Node       string
 	Log        *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: none
@@ -58,11 +61,10 @@ func Open(o Options) (*Store, error) {
 	if o.RootFile == "" {
 		o.RootFile = DefaultRootFile(o.Dir)
 	}
-	root, err := prepareDir(o)
-	if err != nil {
-		return nil, err
+	if o.Root == nil {
+		o.Root = rootcell.NewFile(o.RootFile)
 	}
-	keys, err := openKeyring(filepath.Join(o.Dir, keysFile), root)
+	keys, err := openKeys(o)
 	if err != nil {
 		return nil, err
 	}
@@ -86,27 +88,26 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// prepareDir makes the directories and gets the root key.
-func prepareDir(o Options) (key, error) {
+// openKeys makes the directories, and opens what all else is opened with. A data
+// directory of version 1 is of the present one afterwards.
+func openKeys(o Options) (*keyring, error) {
 	if err := os.MkdirAll(filepath.Join(o.Dir, recordingsDir), 0o700); err != nil {
-		return key{}, fmt.Errorf("making the data directory: %w", err)
+		return nil, fmt.Errorf("making the data directory: %w", err)
 	}
 	if err := errors.Join(durable.SyncDir(o.Dir), durable.SyncDir(filepath.Dir(filepath.Clean(o.Dir)))); err != nil {
-		return key{}, fmt.Errorf("making the data directory: %w", err)
+		return nil, fmt.Errorf("making the data directory: %w", err)
 	}
-	fresh := true
-	for _, name := range []string{keysFile, auditFile, VerifierFile} {
-		if _, err := os.Stat(filepath.Join(o.Dir, name)); err == nil {
-			fresh = false
-		} else if !errors.Is(err, os.ErrNotExist) {
-			return key{}, fmt.Errorf("looking into the data directory: %w", err)
-		}
+	ctx, cancel := context.WithTimeout(contextForever, rootPatience)
+	defer cancel()
+	keys, err := openKeyring(ctx, o.Dir, o.Root)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(o.Dir, keysFile)); err != nil && !fresh {
-		return key{}, fmt.Errorf("the data directory %s holds a log, but its %s is missing: "+
-			"put it back from the backup, or start with an empty directory", o.Dir, keysFile)
+	if err := migrate(o.Dir, keys, o.Log); err != nil {
+		return nil, errors.Join(fmt.Errorf("bringing the data directory %s from version 1 to 2 (nothing is lost, the next start tries again): %w",
+			o.Dir, err), keys.closeDB())
 	}
-	return loadRoot(o.RootFile, fresh)
+	return keys, nil
 }
 
 func (s *Store) startUp() error {

@@ -169,6 +169,23 @@ func TestErasedIsFoundNoMore(t *testing.T) {
 	}
 }
 
+// TestAGrantHasOneRecorder: a second would write over the first one's rows.
+func TestAGrantHasOneRecorder(t *testing.T) {
+	s, _ := kit(t)
+	g := grant(t, s.Audit(), "c")
+	r, err := s.Create(context.Background(), g)
+	must(t, err)
+	if _, err := s.Create(context.Background(), g); err == nil {
+		t.Error("a second recorder was made for one grant")
+	}
+	s.RunTasks()
+	speak(t, r, time.Now(), 5)
+	must(t, r.Seal(time.Now(), "hang-up"))
+	if _, err := s.Check(context.Background(), r.ID()); err != nil {
+		t.Errorf("the first one suffered: %v", err)
+	}
+}
+
 func TestNoRecorderWithoutAValidGrant(t *testing.T) {
 	s, _ := kit(t)
 	if _, err := s.Create(context.Background(), consent.Grant{}); err == nil {

@@ -2,6 +2,8 @@ package store
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,46 +13,115 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"consentgate/consent"
+	"consentgate/store/rootcell"
 )
 
-// Verify checks the audit log in a data directory, or a copy of one; a gate may
-// be using it meanwhile. Without the root key at rootFile the payloads stay
-// sealed and only the tree is checked. older may be a checkpoint that the
-// auditor kept; nil for none.
+// Verify is VerifyCell with the root keys in files at rootFile. Without one there
+// the payloads stay sealed and only the tree is checked.
+func Verify(dir, rootFile string, older []byte) (Report, error) {
+	return VerifyCell(contextForever, dir, cellAt(rootFile), older)
+}
+
+// cellAt is the cell of files at a path; nil where there is none.
+func cellAt(rootFile string) rootcell.Cell {
+	cell := rootcell.NewFile(rootFile)
+	if has, err := cell.Epochs(contextForever); errors.Is(err, os.ErrNotExist) || err == nil && len(has) == 0 {
+		return nil
+	}
+	return cell
+}
+
+// VerifyCell checks the audit log in a data directory, or a copy of one; a gate
+// may be using it meanwhile. Without a root cell (nil) the payloads stay sealed
+// and only the tree is checked. older may be a checkpoint that the auditor kept;
+// nil for none. ctx bounds how long the cell may take.
 //
 // What the log's own key can't vouch for is in the Report; an error means that
-// there was nothing to check: files missing, or a signature that isn't the key's.
-func Verify(dir, rootFile string, older []byte) (Report, error) {
+// there was nothing to check: files missing, a signature that isn't the key's, or
+// a cell that doesn't have the root of this directory's epoch.
+func VerifyCell(ctx context.Context, dir string, cell rootcell.Cell, older []byte) (Report, error) {
 	vkey, err := os.ReadFile(filepath.Join(dir, VerifierFile))
 	if err != nil {
 		return Report{}, fmt.Errorf("reading the log's verifier key: %w", err)
 	}
 	var report Report
-	err = view(filepath.Join(dir, auditFile), func(tx *bolt.Tx) error {
-		keys, err := payloadKeys(dir, rootFile) // after the log: they then are all that it needs
-		if err != nil {
-			return err
+	for range 2 { // an erasure may come between the copies of the log and of its keys
+		err = view(filepath.Join(dir, auditFile), func(tx *bolt.Tx) error {
+			return withKeys(ctx, dir, cell, func(keys payloadKeys, erasing grantSet) (err error) {
+				report, err = verifyTx(tx, string(vkey), older, keys, erasing)
+				if err == nil && !report.OK() {
+					return errNotOK // of a torn copy this proves nothing
+				}
+				return err
+			})
+		})
+		if !errors.Is(err, errNotOK) {
+			return report, err
 		}
-		report, err = verifyTx(tx, string(vkey), older, keys)
-		if err == nil && !report.OK() {
-			return errNotOK // of a torn copy this proves nothing
-		}
-		return err
-	})
-	if errors.Is(err, errNotOK) {
-		err = nil // the report says what
 	}
-	return report, err
+	return report, nil // which says what
 }
 
 var errNotOK = errors.New("the log doesn't verify")
 
-// monthKeys are the payloads' keys by month; nil where there is no root key.
-type monthKeys map[string]key
+// grantSet is of grants whose erasure isn't finished: the key is gone, and the
+// log has yet to hear of it.
+type grantSet map[consent.Hash]bool
 
-func (m monthKeys) get(month string) (key, bool) { k, ok := m[month]; return k, ok }
+// withKeys calls f with the keys of a data directory's payloads, or none where
+// there is no cell. It is to be called when the log is open already: the keys
+// are then all that it needs.
+func withKeys(ctx context.Context, dir string, cell rootcell.Cell, f func(payloadKeys, grantSet) error) error {
+	if cell == nil {
+		return f(nil, nil)
+	}
+	return view(filepath.Join(dir, keysFile), func(tx *bolt.Tx) error {
+		t, err := keysAt(ctx, dir, cell, tx)
+		if err != nil {
+			return err
+		}
+		erasing := grantSet{}
+		err = tx.Bucket(bErasing).ForEach(func(_, note []byte) error {
+			var ev recordingEvent
+			var g consent.Hash
+			if json.Unmarshal(note, &ev) == nil && g.UnmarshalText([]byte(ev.Grant)) == nil {
+				erasing[g] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return f(t.payloadKey, erasing)
+	})
+}
 
-func verifyTx(tx *bolt.Tx, vkey string, older []byte, keys monthKeys) (Report, error) {
+// keysAt finds the root for a keys.db that nobody vouches for, of this version or
+// the one before.
+func keysAt(ctx context.Context, dir string, cell rootcell.Cell, tx *bolt.Tx) (keysTx, error) {
+	for _, b := range [][]byte{bMeta, bKEK, bErasing} {
+		if tx.Bucket(b) == nil {
+			return keysTx{}, fmt.Errorf("%s of %s isn't one of this version", keysFile, dir)
+		}
+	}
+	epoch, err := epochOf(tx)
+	if err != nil {
+		return keysTx{}, err
+	}
+	root, err := rootOf(ctx, dir, cell, epoch)
+	if err != nil {
+		return keysTx{}, err
+	}
+	t := keysTx{tx, root}
+	return t, tx.Bucket(bKEK).ForEach(func(id, _ []byte) error {
+		if _, err := t.lookup(bKEK, asBucketKey, string(id)); err != nil {
+			return fmt.Errorf("the root key in %s isn't this data directory's: %w", nameOf(cell), err)
+		}
+		return nil
+	})
+}
+
+func verifyTx(tx *bolt.Tx, vkey string, older []byte, keys payloadKeys, erasing grantSet) (Report, error) {
 	for _, b := range [][]byte{bMeta, bLeaf, bHash, bPayload, bOpen} {
 		if tx.Bucket(b) == nil {
 			return Report{}, errors.New("audit.db isn't an audit log of this version")
@@ -67,15 +138,24 @@ func verifyTx(tx *bolt.Tx, vkey string, older []byte, keys monthKeys) (Report, e
 	stored := tx.Bucket(bHash).Cursor()
 	nextStored := stored.First
 	payloads := tx.Bucket(bPayload)
+	grants := 0
 	cur := tx.Bucket(bLeaf).Cursor()
 	for k, text := cur.First(); k != nil; k, text = cur.Next() {
 		seq := c.tree.size
 		if !bytes.Equal(k, seqKey(seq)) {
 			c.bad(seq, "the entry is missing, or stands elsewhere")
 		}
-		salt, payload, opened, wrong := openPayload(payloads.Get(k), text, keys.get)
-		if !opened && wrong == "" && keys != nil {
-			wrong = "the payload is sealed under a key that isn't there"
+		row := payloads.Get(k)
+		salt, payload, opened, wrong := openPayload(row, text, keys)
+		if g, ok := grantOfRow(row); ok {
+			grants++
+			if erasing[g] {
+				c.erasing(seq)
+				wrong = ""
+			}
+			if tx.Bucket(bOfGrant) == nil || tx.Bucket(bOfGrant).Get(append(g[:], k...)) == nil {
+				c.bad(seq, "the payload isn't listed under its grant: an erasure would leave it")
+			}
 		}
 		first := tlog.StoredHashIndex(0, seq)
 		for i, h := range c.entry(text, salt, payload, opened, wrong) {
@@ -85,6 +165,10 @@ func verifyTx(tx *bolt.Tx, vkey string, older []byte, keys monthKeys) (Report, e
 				c.bad(seq, "the stored hashes aren't those of the entries")
 			}
 		}
+	}
+	c.missing()
+	if b := tx.Bucket(bOfGrant); b != nil && b.Stats().KeyN != grants {
+		c.bad(c.tree.size, "payloads are listed under a grant that aren't its")
 	}
 	checkRest(tx, c, keys != nil)
 	return c.end(), nil
@@ -119,53 +203,4 @@ func checkRest(tx *bolt.Tx, c *checker, opened bool) {
 			c.bad(seq, "a grant without an end isn't listed as open: its end was to be hidden")
 		}
 	}
-}
-
-// openPayload opens what lies beside a leaf. wrong is set where it should open
-// and doesn't.
-func openPayload(row, leafText []byte, keks func(string) (key, bool)) (salt, payload []byte, opened bool, wrong string) {
-	if row == nil {
-		return nil, nil, false, "the payload is missing, and no erasure of it is logged"
-	}
-	month, box, found := bytes.Cut(row, []byte{0})
-	if !found {
-		return nil, nil, false, "the payload's row can't be read"
-	}
-	k, ok := keks(string(month))
-	if !ok {
-		return nil, nil, false, ""
-	}
-	plain, err := open(k, asEntry, string(leafText), box)
-	if err != nil || len(plain) < saltSize {
-		return nil, nil, false, "the payload was changed: it doesn't open"
-	}
-	return plain[:saltSize], plain[saltSize:], true, ""
-}
-
-// payloadKeys gives the months' keys, or nil where the root isn't there.
-func payloadKeys(dir, rootFile string) (monthKeys, error) {
-	if _, err := os.Stat(rootFile); errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	root, err := loadRoot(rootFile, false)
-	if err != nil {
-		return nil, err
-	}
-	keys := monthKeys{}
-	return keys, view(filepath.Join(dir, keysFile), func(tx *bolt.Tx) error {
-		b := tx.Bucket(bKEK)
-		if b == nil {
-			return nil
-		}
-		return b.ForEach(func(id, box []byte) error {
-			k, err := openKey(root, asBucketKey, string(id), box)
-			if err != nil {
-				return fmt.Errorf("the root key %s isn't this data directory's: %w", rootFile, err)
-			}
-			if month, ok := bytes.CutPrefix(id, []byte(auditBucket)); ok {
-				keys[string(month)] = k
-			}
-			return nil
-		})
-	})
 }

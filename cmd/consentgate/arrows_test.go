@@ -27,13 +27,15 @@ var arrows = map[string][]string{
 	"consentgate/proxy/sdp":           {},
 	"consentgate/proxy/locate":        {},
 	"consentgate/proxy":               {"consent", "media", "media/srtp", "proxy/locate", "proxy/sdp"},
-	"consentgate/store":               {"consent", "internal/durable", "media/codec"},
+	"consentgate/store":               {"consent", "internal/durable", "media/codec", "store/rootcell"},
+	"consentgate/store/rootcell":      {"internal/durable"},
 	"consentgate/proxy/trace":         {"proxy/trace/redact"},
 	"consentgate/proxy/trace/redact":  {},
 	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "internal/phone"},
 	"consentgate/e2e":                 {},
 
-	"consentgate/internal/bench/media": {"internal/phone", "media/prompt"},
+	"consentgate/store/rootcell/celltest": {"store/rootcell"},
+	"consentgate/internal/bench/media":    {"internal/phone", "media/prompt"},
 }
 
 // TestPackagesImportOnlyWhatTheyMay: proxy and media know no store, store knows

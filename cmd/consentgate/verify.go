@@ -70,6 +70,9 @@ func printReport(r store.Report, out io.Writer) int {
 	if r.Checked != "" {
 		fmt.Fprintf(out, "continues %s\n", r.Checked)
 	}
+	if r.Erased > 0 {
+		fmt.Fprintf(out, "%d payloads are gone, by erasures that are logged\n", r.Erased)
+	}
 	if r.Sealed > 0 {
 		fmt.Fprintf(out, "%d payloads stay sealed: the root key isn't here\n", r.Sealed)
 	}

@@ -26,6 +26,7 @@ const (
 type Recording struct {
 	store *Store
 	id    string
+	trunk string
 	row   row
 	start time.Time
 	file  *os.File
@@ -191,6 +192,13 @@ func (r *Recording) sync() error {
 	r.synced = reached
 	r.mu.Unlock()
 	return nil
+}
+
+// written is how many bytes its file has.
+func (r *Recording) written() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.good.bytes
 }
 
 // onDisk is how much of the recording is on stable storage.

@@ -53,7 +53,7 @@ func (s *Store) liveFiles() (map[string]bool, error) {
 // key was kept and the crash came before their file.
 func (s *Store) forgetGhosts() error {
 	var ghosts []string
-	err := s.keys.db.View(func(tx *bolt.Tx) error {
+	err := guarded(s.keys.db, func(tx *bolt.Tx) error {
 		return tx.Bucket(bRecording).ForEach(func(k, _ []byte) error {
 			live := s.livePath(string(k))
 			if missing(live) && missing(sealedPath(live)) {
@@ -77,8 +77,8 @@ func (s *Store) forgetGhosts() error {
 // before the grant was in the log.
 func (s *Store) dropOrphans() error {
 	var orphans []consent.Hash
-	err := s.audit.db.View(func(log *bolt.Tx) error {
-		return s.keys.db.View(func(tx *bolt.Tx) error {
+	err := guarded(s.audit.db, func(log *bolt.Tx) error {
+		return guarded(s.keys.db, func(tx *bolt.Tx) error {
 			return tx.Bucket(bGrantKey).ForEach(func(g, _ []byte) error {
 				if h := consent.Hash(g); tx.Bucket(bGrant).Get(g) == nil && len(ofGrantSeqs(log, h)) == 0 {
 					orphans = append(orphans, h)

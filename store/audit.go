@@ -323,6 +323,14 @@ func (a *Audit) openGrants() map[consent.Hash]time.Time {
 	return out
 }
 
+// isOpen reports whether a grant has no end yet.
+func (a *Audit) isOpen(grant consent.Hash) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, open := a.open[grant]
+	return open
+}
+
 // Size is the number of entries.
 func (a *Audit) Size() int64 {
 	a.mu.Lock()
@@ -332,7 +340,7 @@ func (a *Audit) Size() int64 {
 
 // Checkpoint returns the latest signed checkpoint; nil before the first entry.
 func (a *Audit) Checkpoint() (signed []byte, err error) {
-	err = guarded(a.db, func(tx *bolt.Tx) error {
+	err = a.read(func(tx *bolt.Tx) error {
 		signed = append(signed, tx.Bucket(bMeta).Get(kCheckpoint)...)
 		return nil
 	})

@@ -136,7 +136,7 @@ func (b *Bindings) Load(context.Context) (values [][]byte, err error) {
 		return nil, errNoBindings
 	}
 	bad := 0
-	err = guarded(b.db, func(tx *bolt.Tx) error {
+	err = b.read(func(tx *bolt.Tx) error {
 		return tx.Bucket(bBinding).ForEach(func(at, box []byte) error {
 			value, err := open(b.key, asBinding, hex.EncodeToString(at), box)
 			if err != nil {

@@ -219,6 +219,20 @@ func (c *committer) update(group []*write) error {
 	return err
 }
 
+// read runs f in a reading transaction. A page that can't be read ends the
+// database until the next start: bbolt may have kept a lock.
+func (c *committer) read(f func(tx *bolt.Tx) error) error {
+	if err := c.failure(); errors.Is(err, errDamaged) {
+		return err
+	}
+	err := guarded(c.db, f)
+	if errors.Is(err, errDamaged) {
+		err = fmt.Errorf("%w: %w", ErrDiskFailed, err)
+		c.broken.Store(&err)
+	}
+	return err
+}
+
 func (c *committer) apply(tx *bolt.Tx, group []*write) error {
 	for _, w := range group {
 		if err := w.do(tx); err != nil {

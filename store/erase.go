@@ -94,7 +94,7 @@ func (s *Store) finishErasure(ctx context.Context, id string, ev recordingEvent)
 // finishErasures carries on what a crash interrupted.
 func (s *Store) finishErasures() error {
 	todo := map[string]recordingEvent{}
-	err := guarded(s.keys.db, func(tx *bolt.Tx) error {
+	err := s.keys.read(func(tx *bolt.Tx) error {
 		return tx.Bucket(bErasing).ForEach(func(id, note []byte) error {
 			var ev recordingEvent
 			if err := json.Unmarshal(note, &ev); err != nil {

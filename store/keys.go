@@ -184,7 +184,7 @@ func (k *keyring) at(tx *bolt.Tx) (keysTx, error) {
 // view reads. f must not wait for a write to keys.db.
 func (k *keyring) view(f func(keysTx) error) error {
 	for {
-		err := guarded(k.db, func(tx *bolt.Tx) error {
+		err := k.read(func(tx *bolt.Tx) error {
 			t, err := k.at(tx)
 			if err != nil {
 				return err

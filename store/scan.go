@@ -161,7 +161,7 @@ func (s *Store) named(id string) (yes bool, err error) {
 	if yes {
 		return true, nil
 	}
-	err = guarded(s.keys.db, func(tx *bolt.Tx) error {
+	err = s.keys.read(func(tx *bolt.Tx) error {
 		yes = tx.Bucket(bRecording).Get([]byte(id)) != nil || tx.Bucket(bErasing).Get([]byte(id)) != nil
 		return nil
 	})

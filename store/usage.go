@@ -112,7 +112,7 @@ func (s *Store) eachRow(f func(id string, r row) error) error {
 	}
 	for from := []byte(nil); ; {
 		var batch []found
-		err := guarded(s.keys.db, func(tx *bolt.Tx) error {
+		err := s.keys.read(func(tx *bolt.Tx) error {
 			cur := tx.Bucket(bRecording).Cursor()
 			for k, _ := cur.Seek(from); k != nil && len(batch) < batchSize; k, _ = cur.Next() {
 				r, _, err := getRow(tx, string(k))

@@ -28,8 +28,9 @@ type Gate interface {
 	// Metric sums the samples whose name and labels begin so, without the
 	// metrics' prefix.
 	Metric(series string) float64
-	// FillDisk leaves not a byte on the small disk, or frees it.
-	FillDisk(full bool) error
+	// Disk makes the small disk full or free again, has it hang (whoever writes
+	// waits) or answer again, or die, until the gate is started anew.
+	Disk(state string) error
 	// Finish stops the gate, if it runs, and says what it left behind.
 	Finish() (*Evidence, error)
 }

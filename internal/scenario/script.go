@@ -75,7 +75,7 @@ var verbs = []verb{
 	word(step, `(\w+) gets data (\w+)((?: from (?:carrier|pbx))?)`, (*player).getData),
 	word(step, `(\w+) never got data (\w+)`, (*player).neverGotData),
 	word(step, `(\w+) sends RTP to (carrier|pbx)`, (*player).strayRTP),
-	word(step, `disk (full|free)`, (*player).disk),
+	word(step, `disk (full|free|hangs|answers|dies)`, (*player).disk),
 	word(step, `wait recording`, func(p *player, _ []string) error { return p.metric([]string{"recordings_active", "1"}) }),
 	word(step, `wait recorded`, (*player).waitRecorded),
 	word(step, `metric (\S+) (\S+)`, (*player).metric),

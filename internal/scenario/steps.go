@@ -58,7 +58,7 @@ func (p *player) tellsOfRecording(w []string) error {
 	return nil
 }
 
-func (p *player) disk(w []string) error { return p.gate.FillDisk(w[0] == "full") }
+func (p *player) disk(w []string) error { return p.gate.Disk(w[0]) }
 
 func (p *player) sayRequest(w []string) error {
 	a, err := p.actor(w[0])

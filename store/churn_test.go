@@ -288,6 +288,9 @@ func oneEndEach(t *testing.T, s *store.Store) {
 			Kind  consent.Kind `json:"kind"`
 			Grant string       `json:"grant"`
 		}
+		if len(e.Payload) == 0 {
+			return true // erased; that it may lack is the verifier's to say
+		}
 		if err := json.Unmarshal(e.Payload, &p); err != nil {
 			t.Errorf("entry %d: %v", e.Seq, err)
 		}

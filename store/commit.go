@@ -35,6 +35,7 @@ type committer struct {
 	once    sync.Once
 	quit    chan struct{}
 	broken  atomic.Pointer[error] // why nothing is written any more; nil: it is
+	since   atomic.Int64          // when the transaction under way began, Unix nanoseconds; 0: there is none
 }
 
 // write is one caller's part of a transaction.
@@ -195,6 +196,25 @@ func (c *committer) failure() error {
 	return nil
 }
 
+// tooLong is how long a transaction may take before its disk counts as hanging:
+// what a grant is given to become durable.
+const tooLong = 5 * time.Second
+
+// ErrDiskHangs means that a database's disk has been holding up a write.
+var ErrDiskHangs = errors.New("the disk hangs")
+
+// stuck says why a write would not be done soon; nil: it may.
+func (c *committer) stuck() error {
+	since := c.since.Load()
+	if since == 0 {
+		return nil
+	}
+	if d := time.Since(time.Unix(0, since)); d > tooLong {
+		return fmt.Errorf("%w: a write has taken %s", ErrDiskHangs, d.Round(time.Second))
+	}
+	return nil
+}
+
 // update writes a group in one transaction. A disk that is full may have room
 // again, and is tried again. Any other failure of it is final: after a failed
 // fsync nobody knows which pages are on the disk, and the next fsync says
@@ -203,6 +223,8 @@ func (c *committer) update(group []*write) error {
 	if err := c.failure(); err != nil {
 		return err
 	}
+	c.since.Store(time.Now().UnixNano())
+	defer c.since.Store(0)
 	refused := false // by one of the writes, so not by the disk
 	err := caught(c.db, func() error {
 		return c.db.Update(func(tx *bolt.Tx) error {

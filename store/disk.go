@@ -208,7 +208,7 @@ func (s *Store) Ready(trunk string) error {
 	if err := s.disk.refuses(); err != nil {
 		return err
 	}
-	if err := errors.Join(s.keys.failure(), s.audit.failure()); err != nil {
+	if err := errors.Join(s.keys.failure(), s.audit.failure(), s.keys.stuck(), s.audit.stuck()); err != nil {
 		return err
 	}
 	return s.usage.refuses(trunk, s.running())

@@ -164,6 +164,30 @@ func TestAFailedSyncEndsTheRecordingWhereItWasSynced(t *testing.T) {
 	}
 }
 
+// TestADiskThatHangsIsNotAskedFor: once a write has taken longer than a grant is
+// given, nobody need be asked; when the disk answers they may be.
+func TestADiskThatHangsIsNotAskedFor(t *testing.T) {
+	for _, part := range []string{"audit.db", "keys.db"} {
+		t.Run(part, func(t *testing.T) {
+			t.Parallel()
+			dir, d := faulty(t, part)
+			s := openStore(t, dir)
+			must(t, s.Ready("main"), d.Freeze())
+			if g, _ := tryGrant(hasty{s.Audit()}, "c"); g.Valid() {
+				t.Error("granted on a disk that hangs")
+			}
+			until(t, "it isn't asked for", func() bool { return errors.Is(s.Ready("main"), store.ErrDiskHangs) })
+			must(t, d.Thaw())
+			until(t, "it is again", func() bool { return s.Ready("main") == nil })
+			must(t, s.Close())
+			s = openStore(t, dir) // the grant may have become durable, and has its end then
+			oneEndEach(t, s)
+			must(t, s.Close())
+			verify(t, dir)
+		})
+	}
+}
+
 // lost reports whether an error is one of a sync that lost what was written:
 // which of the two depends on whether the journal noticed before.
 func lost(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO) }

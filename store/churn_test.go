@@ -165,26 +165,13 @@ const kills = "CONSENTGATE_TEST_KILLS"
 // none that was erased comes back, and the log verifies. One directory goes
 // through all of it.
 func TestCrashesAtAnyPointLeaveNothingUnaccounted(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	rounds := 10
-	if testing.Short() {
-		rounds = 2
-	}
-	if v := os.Getenv(kills); v != "" {
-		n, err := strconv.Atoi(v)
-		must(t, err)
-		rounds = n
-	}
+	dir, rounds := filepath.Join(t.TempDir(), "data"), killsWanted(t)
 	recordings, cutOff, halfErased := 0, 0, 0
 	erased, whole := map[string]bool{}, map[string]int{} // in any round
 	for range rounds {
 		said := acked{map[string][]time.Time{}, map[string]int{}, map[string]bool{}, map[string]bool{}}
 		said.crash(t, dir, time.Duration(150+rand.IntN(900))*time.Millisecond)
 		s := openStore(t, dir)
-		if n := s.Unaccounted(); n != 0 {
-			t.Errorf("%d grants unaccounted after recovery", n)
-		}
-		oneEndEach(t, s)
 		for id := range said.erasing {
 			_, err := s.Get(id)
 			if gone := errors.Is(err, store.ErrNotFound); gone || said.erased[id] {
@@ -200,17 +187,7 @@ func TestCrashesAtAnyPointLeaveNothingUnaccounted(t *testing.T) {
 		}
 		maps.Copy(whole, said.sealed)
 		noneOf(t, s, dir, erased)
-		if found, err := s.Scan(); err != nil || len(found) != 0 {
-			t.Errorf("files and entries: %v %v", found, err)
-		}
-		left, err := filepath.Glob(filepath.Join(dir, "recordings", "*.live"))
-		must(t, err, s.Close())
-		if len(left) != 0 {
-			t.Errorf("still live: %v", left)
-		}
-		if r := verify(t, dir); r.Unaccounted != 0 {
-			t.Errorf("%d grants have no end in the log", r.Unaccounted)
-		}
+		inOrder(t, s, dir)
 	}
 	s := openStore(t, dir)
 	for id, n := range whole { // of the first round as of the last
@@ -223,6 +200,39 @@ func TestCrashesAtAnyPointLeaveNothingUnaccounted(t *testing.T) {
 	t.Logf("%d kills, %d recordings, %d of them cut off, %d erased, %d not yet", rounds, recordings, cutOff, len(erased), halfErased)
 	if cutOff == 0 || len(erased) == 0 {
 		t.Error("no recording was cut off, or none was erased: nothing was tried")
+	}
+}
+
+func killsWanted(t *testing.T) int {
+	t.Helper()
+	if v := os.Getenv(kills); v != "" {
+		n, err := strconv.Atoi(v)
+		must(t, err)
+		return n
+	}
+	if testing.Short() {
+		return 2
+	}
+	return 10
+}
+
+// inOrder closes a store that a start has put in order, and looks whether it is.
+func inOrder(t *testing.T, s *store.Store, dir string) {
+	t.Helper()
+	if n := s.Unaccounted(); n != 0 {
+		t.Errorf("%d grants unaccounted after recovery", n)
+	}
+	oneEndEach(t, s)
+	if found, err := s.Scan(); err != nil || len(found) != 0 {
+		t.Errorf("files and entries: %v %v", found, err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "recordings", "*.live"))
+	must(t, err, s.Close())
+	if len(left) != 0 {
+		t.Errorf("still live: %v", left)
+	}
+	if r := verify(t, dir); r.Unaccounted != 0 {
+		t.Errorf("%d grants have no end in the log", r.Unaccounted)
 	}
 }
 

@@ -82,7 +82,7 @@ func theProgram(t *testing.T) scenario.Start {
 		prompt := filepath.Join(t.TempDir(), "prompt.wav")
 		writeTone(t, prompt, scenario.PromptHz, s.Prompt)
 		p.gate = startGate(t, setup{
-			carrierPeer: s.Peers["carrier"].String(), pbxPeer: s.Peers["pbx"].String(), dataDir: p.dataDir, ports: s.Ports, codecs: s.Codecs,
+			carrierPeer: s.Peers["carrier"].String(), pbxPeer: s.Peers["pbx"].String(), dataDir: p.dataDir, ports: s.Ports, codecs: s.Codecs, quota: s.Quota,
 			extra: strings.Join(append(s.Config, ""), "\n"), policies: askingPolicies(prompt, s.Policy),
 		})
 		return p, nil

@@ -101,13 +101,15 @@ func TestAStartScans(t *testing.T) {
 	dir, reg := filepath.Join(t.TempDir(), "data"), prometheus.NewRegistry()
 	s := openStore(t, dir)
 	id := record(t, s, "c", 3)
-	must(t, s.Close(), os.Remove(filepath.Join(dir, "recordings", id+".rec")))
+	stray := filepath.Join(dir, "recordings", strings.Repeat("b", 26)+".live") // of another keys.db: nobody's to remove
+	must(t, s.Close(), os.Remove(filepath.Join(dir, "recordings", id+".rec")), os.WriteFile(stray, []byte("x"), 0o600))
 	s, err := store.Open(store.Options{Dir: dir, Registerer: reg})
 	must(t, err)
 	until(t, "the scan", func() bool {
-		return strings.Contains(series(t, reg, "consentgate_orphans"), "kind=entry_without_file 1")
+		return strings.Contains(series(t, reg, "consentgate_orphans"), "kind=entry_without_file 1, kind=erased_file 0, kind=file_without_entry 1,")
 	})
-	must(t, s.Close())
+	_, err = os.Stat(stray)
+	must(t, err, s.Close())
 	verify(t, dir)
 }
 

@@ -14,6 +14,7 @@ type Settings struct {
 	Prompt time.Duration             // length of the prompt, a tone of PromptHz
 	Ports  int                       // for media; 0: plenty
 	Codecs string                    // "playable" or "any"; "": the default
+	Quota  string                    // of the trunk; "": none
 	Disk   bool                      // the data directory is on a small disk of its own
 }
 

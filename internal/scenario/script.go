@@ -49,6 +49,7 @@ var verbs = []verb{
 	word(setting, `prompt: (\S+)`, (*player).prompt),
 	word(setting, `ports: (\d+)`, (*player).ports),
 	word(setting, `codecs: (any|playable)`, (*player).codecs),
+	word(setting, `quota: (\S+)`, (*player).quota),
 	word(setting, `small disk`, (*player).smallDisk),
 	word(setting, `media may go directly`, (*player).mayGoDirectly),
 	word(setting, `a section is refused`, (*player).sectionRefused),

@@ -33,6 +33,11 @@ func (p *player) codecs(w []string) error {
 	return nil
 }
 
+func (p *player) quota(w []string) error {
+	p.settings.Quota = w[0]
+	return nil
+}
+
 func (p *player) smallDisk([]string) error {
 	p.settings.Disk = true
 	return nil

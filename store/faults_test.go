@@ -131,7 +131,7 @@ func TestADisksFaultsAreAccountedFor(t *testing.T) {
 // and loses them. Nothing is tried again; the log says what is on the disk, and
 // after a restart that is there.
 func TestAFailedSyncEndsTheRecordingWhereItWasSynced(t *testing.T) {
-	for _, when := range []string{"in mid-call", "at its end"} {
+	for _, when := range []string{"in mid-call", "at its end", "in mid-call, and yet it is there"} {
 		t.Run(when, func(t *testing.T) {
 			dir, d := faulty(t, "recordings")
 			s := openStore(t, dir)
@@ -143,8 +143,11 @@ func TestAFailedSyncEndsTheRecordingWhereItWasSynced(t *testing.T) {
 			for i := range 50 {
 				must(t, r.WriteRTP(consent.Remote, time.Now(), packet(uint16(100+i), uint32(i*160), 1, 0x11)))
 			}
-			if when == "in mid-call" {
+			written := []byte(nil)
+			if when != "at its end" {
 				s.AnchorNow()
+				written, err = os.ReadFile(filepath.Join(dir, "recordings", r.ID()+".live")) // as the page cache has it
+				must(t, err)
 				if err := r.WriteRTP(consent.Remote, time.Now(), packet(1, 1, 1, 1)); !lost(err) || !strings.Contains(err.Error(), "syncing") {
 					t.Errorf("after a failed sync: %v", err)
 				}
@@ -153,6 +156,9 @@ func TestAFailedSyncEndsTheRecordingWhereItWasSynced(t *testing.T) {
 				t.Errorf("sealed: %v", err)
 			}
 			must(t, s.Close(), d.Feed())
+			if when == "in mid-call, and yet it is there" {
+				must(t, os.WriteFile(filepath.Join(dir, "recordings", r.ID()+".live"), written, 0o600))
+			}
 			s = openStore(t, dir)
 			kept(t, s, r.ID(), 60, store.StateTruncated)
 			if packets, err := s.Packets(r.ID()); err != nil || len(packets) != 60 {

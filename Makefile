@@ -62,6 +62,10 @@ bench-sip: peers ## set-up capacity beside a plain proxy: 20,000 calls at 200 a 
 chaos: ## 10,000 calls that misbehave at random moments, under the race detector; 4 minutes
 	E2E_RACE=1 E2E_CHAOS=$${E2E_CHAOS:-10000} $(GO) test -count=1 -run TestCallsOfChaos -v -timeout 30m ./e2e
 
+.PHONY: kills
+kills: ## 200 kills of a process that records, seals and erases, and what each start makes of it; 4 minutes
+	CONSENTGATE_TEST_KILLS=$${KILLS:-200} $(GO) test -count=1 -run TestCrashesAtAnyPoint -v -timeout 60m ./store
+
 fuzz: ## 30 s on each fuzz target
 	@for target in $$(grep -rhoE '^func Fuzz\w+' --include='*_test.go' . | sed 's/func //'); do \
 	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' .)); \

@@ -1,10 +1,15 @@
 package consent
 
-// start asks every party of the policy at once; the others hear the notice.
+// start asks every party of the policy at once; the others hear the notice. With
+// a Reason why nothing can be recorded nobody is asked for what can't be had.
 func (m *Machine) start(ev Event) []Act {
 	if m.policy.Action == Bypass {
 		m.State = Unrecorded
 		return []Act{{Do: Bridge}, {Do: Append, Record: m.record(Bypassed, ev.At, "")}}
+	}
+	if ev.Reason != "" {
+		m.State = Unrecorded
+		return []Act{{Do: Bridge}, {Do: Append, Record: m.record(Failed, ev.At, ev.Reason)}}
 	}
 	m.State = Asking
 	if m.against != nil {

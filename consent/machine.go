@@ -63,7 +63,7 @@ type Event struct {
 	Party   Party
 	Heard   Heard  // PromptEnd, PromptFailed
 	Press   Press  // KeyPressed
-	Reason  string // failures
+	Reason  string // failures; Start: why nothing can be recorded
 	Record  Hash   // Committed, CommitFailed: of the record
 	Who     string // PartyChanged: the new party's number or address, "" if unknown
 	receipt *receipt

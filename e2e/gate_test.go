@@ -105,6 +105,7 @@ type setup struct {
 	codecs               string // "": playable
 	extra                string // more top-level configuration
 	carrierSRTP, pbxSRTP string // "": off
+	quota                string // of the trunk; "": none
 }
 
 var mediaBase atomic.Int32
@@ -190,6 +191,7 @@ controller: {name: Example Ltd, contact: privacy@example.com}
 trunks:
   - name: main
     options_ping: 0s
+    quota: %s
     carrier: {listen: ["udp://%s"], peers: ["sip:%s"], srtp: "%s"}
     pbx: {listen: ["udp://%s"], peers: ["sip:%s"], srtp: "%s"}
 media: {ports: %d-%d, codecs: %s}
@@ -198,7 +200,7 @@ purposes:
 shutdown_grace: %s
 ops: {listen: "%s"}
 %spolicies:
-%s`, s.dataDir, filepath.Join(g.dir, "root.key"), g.Carrier, s.carrierPeer, cmp.Or(s.carrierSRTP, "off"),
+%s`, s.dataDir, filepath.Join(g.dir, "root.key"), cmp.Or(s.quota, "0"), g.Carrier, s.carrierPeer, cmp.Or(s.carrierSRTP, "off"),
 		g.PBX, s.pbxPeer, cmp.Or(s.pbxSRTP, "off"), base, last, s.codecs, s.grace, g.ops, s.extra, policies)
 }
 

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"consentgate/internal/faultdisk"
 	"consentgate/internal/scenario"
 	"consentgate/store"
 )
@@ -57,7 +58,9 @@ func TestASpiralIsTwoCalls(t *testing.T) {
 // played is the real program, as a scenario knows it.
 type played struct {
 	*gate
-	dataDir, disk string
+	dataDir string
+	disk    *faultdisk.Disk // nil: none of its own
+	died    bool
 }
 
 // theProgram starts the real program for a scenario.
@@ -65,17 +68,21 @@ func theProgram(t *testing.T) scenario.Start {
 	return func(s scenario.Settings) (scenario.Gate, error) {
 		p := &played{dataDir: filepath.Join(t.TempDir(), "data")}
 		if s.Disk {
-			p.disk = t.TempDir()
-			if err := syscall.Mount("tmpfs", p.disk, "tmpfs", 0, "size=12m"); err != nil {
-				return nil, fmt.Errorf("%w: a real full disk needs the right to mount: %v", scenario.ErrNotTested, err)
+			d, err := faultdisk.New(t.TempDir())
+			if err != nil {
+				return nil, fmt.Errorf("%w: a real disk's faults need the right to mount: %v", scenario.ErrNotTested, err)
 			}
-			t.Cleanup(func() { _ = syscall.Unmount(p.disk, syscall.MNT_DETACH) }) // goes with the mount namespace
-			p.dataDir = filepath.Join(p.disk, "data")
+			t.Cleanup(func() {
+				if err := d.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			p.disk, p.dataDir = d, filepath.Join(d.Dir, "data")
 		}
 		prompt := filepath.Join(t.TempDir(), "prompt.wav")
 		writeTone(t, prompt, scenario.PromptHz, s.Prompt)
 		p.gate = startGate(t, setup{
-			carrierPeer: s.Peers["carrier"].String(), pbxPeer: s.Peers["pbx"].String(), dataDir: p.dataDir, ports: s.Ports, codecs: s.Codecs,
+			carrierPeer: s.Peers["carrier"].String(), pbxPeer: s.Peers["pbx"].String(), dataDir: p.dataDir, ports: s.Ports, codecs: s.Codecs, quota: s.Quota,
 			extra: strings.Join(append(s.Config, ""), "\n"), policies: askingPolicies(prompt, s.Policy),
 		})
 		return p, nil
@@ -101,27 +108,48 @@ func (p *played) Addr(side string) netip.AddrPort {
 
 func (p *played) Metric(series string) float64 { return p.metric(series) }
 
-// FillDisk writes until not a byte fits.
-func (p *played) FillDisk(full bool) error {
-	path := filepath.Join(p.disk, "ballast")
-	if !full {
-		return os.Remove(path)
+// Disk does it with a file system of the kernel's.
+func (p *played) Disk(state string) error {
+	if p.disk == nil {
+		return errors.New("there is no small disk")
 	}
-	f, err := os.Create(path)
-	if err != nil {
+	switch state {
+	case "full":
+		return p.disk.Fill()
+	case "free":
+		return p.disk.Free()
+	case "hangs":
+		return p.disk.Freeze()
+	case "answers":
+		return p.disk.Thaw()
+	}
+	p.died = true
+	return p.disk.Kill()
+}
+
+// revive stops a program that can't close its log any more, and brings the data
+// directory in order as the next start does.
+func (p *played) revive() error {
+	err := p.cmd.Process.Signal(syscall.SIGTERM)
+	p.stopOnce.Do(func() {})
+	if ended := <-p.exited; ended == nil {
+		err = errors.Join(err, errors.New("it stopped as if it had closed its log"))
+	}
+	p.exited <- nil
+	if err := errors.Join(err, p.disk.Remount()); err != nil {
 		return err
 	}
-	for _, n := range []int{1 << 16, 1 << 12, 1} {
-		for err = nil; err == nil; {
-			_, err = f.Write(make([]byte, n))
-		}
-	}
-	return f.Close()
+	return p.open(p.dataDir).Close()
 }
 
 // Finish stops the program and reads what it left, as an auditor and as an
 // officer who listens.
 func (p *played) Finish() (*scenario.Evidence, error) {
+	if p.died {
+		if err := p.revive(); err != nil {
+			return nil, err
+		}
+	}
 	p.stop()
 	out := &scenario.Evidence{Log: p.log.String(), DataDir: p.dataDir}
 	ev := p.evidence()

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"consentgate/consent"
@@ -76,7 +77,26 @@ func (c *call) talk() {
 	}
 	c.heed(c.a)
 	c.heed(c.b)
-	c.consent(consent.Event{Kind: consent.Start})
+	c.consent(consent.Event{Kind: consent.Start, Reason: c.unready()})
+}
+
+var errNoRecorder = errors.New("there is no recorder")
+
+// unready says why nothing could be recorded now, so that nobody need be asked;
+// "" if something could.
+func (c *call) unready() string {
+	if c.policy.Action != consent.Ask {
+		return ""
+	}
+	err := errNoRecorder
+	if r := c.gate.cfg.Recorder; r != nil {
+		err = r.Ready(c.a.side.trunk.Name)
+	}
+	if err == nil {
+		return ""
+	}
+	c.log.Warn("nobody is asked: nothing can be recorded", "error", err)
+	return "nobody was asked, for nothing can be recorded: " + err.Error()
 }
 
 // guardBound lets the parties talk when the asking has taken longer than the
@@ -263,7 +283,11 @@ func (c *call) play(p consent.Party) {
 			consent: consent.Event{Kind: consent.PromptFailed, Party: p, Reason: reason}})
 	}
 	c.law.keys[p] = true
+	unready := c.unready() // by now: who came in during the call, or is asked again
 	switch {
+	case unready != "":
+		fail(unready)
+		return
 	case c.law.prompt == nil:
 		fail("there is no prompt to play")
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,7 +71,7 @@ func (l *ledger) Append(ctx context.Context, r consent.Record) (uint64, error) {
 
 // recorder counts what reaches it.
 type recorder struct {
-	fails                    atomic.Bool
+	fails, unready           atomic.Bool
 	created, sealed, packets atomic.Int64
 }
 
@@ -80,6 +81,13 @@ func (r *recorder) Create(context.Context, consent.Grant) (media.Sink, error) {
 	}
 	r.created.Add(1)
 	return r, nil
+}
+
+func (r *recorder) Ready(string) error {
+	if r.unready.Load() {
+		return errors.New("the disk has no room")
+	}
+	return nil
 }
 
 func (r *recorder) Erase(context.Context, consent.Hash, string) error     { return nil }
@@ -230,6 +238,39 @@ func TestInvariant5_RecordingTroubleNeverBreaksTheCall(t *testing.T) {
 			}
 			if n := w.rec.packets.Load(); n != 0 {
 				t.Errorf("%d packets were recorded", n)
+			}
+		})
+	}
+}
+
+// TestNobodyIsAskedForARecordingThatCannotBeMade: neither after the answer nor
+// before it, nor who comes in later. The parties talk at once, and the log says
+// why.
+func TestNobodyIsAskedForARecordingThatCannotBeMade(t *testing.T) {
+	for _, when := range []string{consent.Answered, consent.Ring} {
+		t.Run(when, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			defer cancel()
+			policies := asking()
+			policies[0].When = when
+			w := newWorld(t, policies, nil)
+			defer w.close()
+			w.rec.unready.Store(true)
+			c, err := w.dial(ctx)
+			if err == nil {
+				err = c.Media.WaitTone(ctx, 440)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the log says why", func() bool {
+				w.ledger.mu.Lock()
+				defer w.ledger.mu.Unlock()
+				return len(w.ledger.records) == 1 && w.ledger.records[0].Kind == consent.Failed && w.ledger.records[0].Grant == nil &&
+					strings.Contains(w.ledger.records[0].Reason, "nobody was asked") && strings.Contains(w.ledger.records[0].Reason, "no room")
+			})
+			if err := c.Hangup(); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -79,9 +79,12 @@ type Listen struct {
 	Addr      netip.AddrPort
 }
 
-// Recorder makes recordings. Its methods are called off the call's goroutine
-// and may wait for a disk.
+// Recorder makes recordings. Create and Erase are called off the call's
+// goroutine and may wait for a disk.
 type Recorder interface {
+	// Ready says why nothing of that trunk could be recorded now, or nil. It
+	// answers at once: calls wait for it.
+	Ready(trunk string) error
 	// Create readies a recorder for a grant. From then on the recorder
 	// accounts for the grant's end in the log.
 	Create(ctx context.Context, g consent.Grant) (media.Sink, error)

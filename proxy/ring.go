@@ -40,7 +40,7 @@ type ringFirst struct {
 func (c *call) ringsFirst(req *sip.Request) bool {
 	if c.policy == nil || c.policy.When != consent.Ring || !c.asks() || len(c.policy.Parties) != 1 ||
 		!c.policy.Asks(c.a.party) || len(c.b.side.routes(c.callID)) == 0 || header(req, "replaces") != "" ||
-		c.gate.cfg.Prompts.Consent(c.policy) == nil {
+		c.gate.cfg.Prompts.Consent(c.policy) == nil || c.unready() != "" {
 		return false
 	}
 	for _, v := range list(req, "require") {

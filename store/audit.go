@@ -73,7 +73,7 @@ func openAudit(dir string, keys *keyring, m *metrics) (*Audit, error) {
 		return nil, err
 	}
 	a := &Audit{db: db, keys: keys, signer: signer, origin: signer.Name(), metrics: m, open: map[consent.Hash]time.Time{}}
-	if err := db.Update(a.prepare); err != nil {
+	if err := caught(db, func() error { return db.Update(a.prepare) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("preparing %s: %w", path, err), db.Close())
 	}
 	a.committer = newCommitter(db, a.checkpoint)
@@ -323,6 +323,14 @@ func (a *Audit) openGrants() map[consent.Hash]time.Time {
 	return out
 }
 
+// isOpen reports whether a grant has no end yet.
+func (a *Audit) isOpen(grant consent.Hash) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, open := a.open[grant]
+	return open
+}
+
 // Size is the number of entries.
 func (a *Audit) Size() int64 {
 	a.mu.Lock()
@@ -332,14 +340,9 @@ func (a *Audit) Size() int64 {
 
 // Checkpoint returns the latest signed checkpoint; nil before the first entry.
 func (a *Audit) Checkpoint() (signed []byte, err error) {
-	err = a.db.View(func(tx *bolt.Tx) error {
+	err = a.read(func(tx *bolt.Tx) error {
 		signed = append(signed, tx.Bucket(bMeta).Get(kCheckpoint)...)
 		return nil
 	})
 	return signed, err
-}
-
-func (a *Audit) closeDB() error {
-	a.committer.close()
-	return a.db.Close()
 }

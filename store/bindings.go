@@ -54,8 +54,6 @@ func openBindings(dir string, keys *keyring, log *slog.Logger) (*Bindings, error
 	return &Bindings{key: k, db: db, committer: newCommitter(db, nil)}, nil
 }
 
-var errDamaged = errors.New("the database is damaged")
-
 // openTable opens the database and reads it through: bbolt panics over damaged
 // pages, and later it would do so on another goroutine.
 func openTable(path string) (db *bolt.DB, err error) {
@@ -92,8 +90,7 @@ func (b *Bindings) closeDB() error {
 	if b == nil {
 		return nil
 	}
-	b.committer.close()
-	return b.db.Close()
+	return b.committer.closeDB()
 }
 
 // errNoBindings is the answer where the table couldn't be opened.
@@ -139,7 +136,7 @@ func (b *Bindings) Load(context.Context) (values [][]byte, err error) {
 		return nil, errNoBindings
 	}
 	bad := 0
-	err = b.db.View(func(tx *bolt.Tx) error {
+	err = b.read(func(tx *bolt.Tx) error {
 		return tx.Bucket(bBinding).ForEach(func(at, box []byte) error {
 			value, err := open(b.key, asBinding, hex.EncodeToString(at), box)
 			if err != nil {

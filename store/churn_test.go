@@ -5,11 +5,14 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -69,6 +72,11 @@ func recordOne(s *store.Store, call string, mu *sync.Mutex) error {
 	}
 	tick := time.NewTicker(5 * time.Millisecond) // four times a call's rate
 	defer tick.Stop()
+	say := func(words ...any) {
+		mu.Lock()
+		fmt.Println(words...)
+		mu.Unlock()
+	}
 	n := uint64(rand.IntN(150))
 	for i := range n {
 		now := <-tick.C
@@ -80,19 +88,33 @@ func recordOne(s *store.Store, call string, mu *sync.Mutex) error {
 		if err := r.WriteRTP(consent.Remote, now, raw); err != nil {
 			return err
 		}
-		mu.Lock()
-		fmt.Println(r.ID(), i, now.UnixNano())
-		mu.Unlock()
+		say(r.ID(), i, now.UnixNano())
 	}
-	return r.Seal(time.Now(), "hang-up")
+	if err := r.Seal(time.Now(), "hang-up"); err != nil {
+		return err
+	}
+	say("sealed", r.ID(), n)
+	if rand.IntN(4) > 0 {
+		return nil
+	}
+	say("erasing", r.ID(), 0)
+	if err := s.Erase(context.Background(), g.Hash(), "asked for"); err != nil {
+		return err
+	}
+	say("erased", r.ID(), 0)
+	return nil
 }
 
-// acked is what the killed process said of one recording: when each packet was
-// taken.
-type acked map[string][]time.Time
+// acked is what killed processes said: when each packet was taken, what they were
+// told is sealed, with how many packets, and what they began to erase, and did.
+type acked struct {
+	packets         map[string][]time.Time
+	sealed          map[string]int
+	erasing, erased map[string]bool
+}
 
-// crash runs the process, kills it after a while and returns what it said.
-func crash(t *testing.T, dir string, after time.Duration) acked {
+// crash runs the process, kills it after a while and notes what it said.
+func (said acked) crash(t *testing.T, dir string, after time.Duration) {
 	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
@@ -102,65 +124,142 @@ func crash(t *testing.T, dir string, after time.Duration) acked {
 	must(t, err, cmd.Start())
 	kill := time.AfterFunc(after, func() { _ = cmd.Process.Kill() }) // SIGKILL; it may have ended by itself
 	defer kill.Stop()
-	said := acked{}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "error") {
-			t.Errorf("the recording process: %s", lines.Text())
-		}
-		var id string
-		var n int
-		var at int64
-		if k, _ := fmt.Sscan(lines.Text(), &id, &n, &at); k == 3 && n == len(said[id]) {
-			said[id] = append(said[id], time.Unix(0, at))
-		}
+		said.note(t, lines.Text())
 	}
 	if err := cmd.Wait(); err == nil {
 		t.Error("the process ended before it was killed")
 	}
-	return said
 }
 
+func (said acked) note(t *testing.T, line string) {
+	t.Helper()
+	word, rest, _ := strings.Cut(line, " ")
+	var id string
+	var n int
+	var at int64
+	switch k, _ := fmt.Sscan(rest, &id, &n); {
+	case word == "error":
+		t.Errorf("the recording process: %s", rest)
+	case word == "sealed" && k == 2:
+		said.sealed[id] = n
+	case word == "erasing" && k == 2:
+		said.erasing[id] = true
+	case word == "erased" && k == 2:
+		said.erased[id] = true
+	default:
+		if k, _ := fmt.Sscan(line, &id, &n, &at); k == 3 && n == len(said.packets[id]) {
+			said.packets[id] = append(said.packets[id], time.Unix(0, at))
+		}
+	}
+}
+
+// kills, in the environment, is how many kills there are: 10 if it isn't set.
+const kills = "CONSENTGATE_TEST_KILLS"
+
 // TestCrashesAtAnyPointLeaveNothingUnaccounted kills a process in which calls
-// begin and end all the time, so that some are between two steps, and looks at
-// what the next start makes of it: each grant has one end, no recording lost
-// more than a second, and the log verifies. One directory goes through all of it.
+// begin and end and recordings are erased all the time, so that some are between
+// two steps, and looks at what the next start makes of it: each grant has one
+// end, no recording lost more than a second, none that was sealed lost anything,
+// none that was erased comes back, and the log verifies. One directory goes
+// through all of it.
 func TestCrashesAtAnyPointLeaveNothingUnaccounted(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	rounds := 6
-	if testing.Short() {
-		rounds = 2
-	}
-	recordings, cutOff := 0, 0
+	dir, rounds := filepath.Join(t.TempDir(), "data"), killsWanted(t)
+	recordings, cutOff, halfErased := 0, 0, 0
+	erased, whole := map[string]bool{}, map[string]int{} // in any round
 	for range rounds {
-		said := crash(t, dir, time.Duration(150+rand.IntN(900))*time.Millisecond)
+		said := acked{map[string][]time.Time{}, map[string]int{}, map[string]bool{}, map[string]bool{}}
+		said.crash(t, dir, time.Duration(150+rand.IntN(900))*time.Millisecond)
 		s := openStore(t, dir)
-		if n := s.Unaccounted(); n != 0 {
-			t.Errorf("%d grants unaccounted after recovery", n)
+		for id := range said.erasing {
+			_, err := s.Get(id)
+			if gone := errors.Is(err, store.ErrNotFound); gone || said.erased[id] {
+				erased[id] = true
+			} else if err == nil {
+				halfErased++ // it was asked for, and the kill came before the key went
+			}
 		}
-		oneEndEach(t, s)
-		for id, times := range said {
-			recordings++
-			cutOff += survived(t, s, id, times)
+		for id, times := range said.packets {
+			if recordings++; !erased[id] {
+				cutOff += survived(t, s, id, times, said.sealed)
+			}
 		}
-		left, err := filepath.Glob(filepath.Join(dir, "recordings", "*.live"))
-		must(t, err, s.Close())
-		if len(left) != 0 {
-			t.Errorf("still live: %v", left)
-		}
-		if r := verify(t, dir); r.Unaccounted != 0 {
-			t.Errorf("%d grants have no end in the log", r.Unaccounted)
+		maps.Copy(whole, said.sealed)
+		noneOf(t, s, dir, erased)
+		inOrder(t, s, dir)
+	}
+	s := openStore(t, dir)
+	for id, n := range whole { // of the first round as of the last
+		if !erased[id] {
+			survived(t, s, id, nil, whole)
+			kept(t, s, id, n, store.StateSealed)
 		}
 	}
-	t.Logf("%d recordings, %d of them cut off", recordings, cutOff)
-	if cutOff == 0 {
-		t.Error("no recording was cut off: nothing was tried")
+	must(t, s.Close())
+	t.Logf("%d kills, %d recordings, %d of them cut off, %d erased, %d not yet", rounds, recordings, cutOff, len(erased), halfErased)
+	if cutOff == 0 || len(erased) == 0 {
+		t.Error("no recording was cut off, or none was erased: nothing was tried")
+	}
+}
+
+func killsWanted(t *testing.T) int {
+	t.Helper()
+	if v := os.Getenv(kills); v != "" {
+		n, err := strconv.Atoi(v)
+		must(t, err)
+		return n
+	}
+	if testing.Short() {
+		return 2
+	}
+	return 10
+}
+
+// inOrder closes a store that a start has put in order, and looks whether it is.
+func inOrder(t *testing.T, s *store.Store, dir string) {
+	t.Helper()
+	if n := s.Unaccounted(); n != 0 {
+		t.Errorf("%d grants unaccounted after recovery", n)
+	}
+	oneEndEach(t, s)
+	if found, err := s.Scan(); err != nil || len(found) != 0 {
+		t.Errorf("files and entries: %v %v", found, err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "recordings", "*.live"))
+	must(t, err, s.Close())
+	if len(left) != 0 {
+		t.Errorf("still live: %v", left)
+	}
+	if r := verify(t, dir); r.Unaccounted != 0 {
+		t.Errorf("%d grants have no end in the log", r.Unaccounted)
+	}
+}
+
+// noneOf looks for what was erased: there is no row, no file, and the log says so.
+func noneOf(t *testing.T, s *store.Store, dir string, erased map[string]bool) {
+	t.Helper()
+	logged := map[string]bool{}
+	must(t, s.Entries(0, func(e store.Entry) bool {
+		var p struct{ Recording string }
+		if e.Type == store.TypeErased && json.Unmarshal(e.Payload, &p) == nil {
+			logged[p.Recording] = true
+		}
+		return true
+	}))
+	for id := range erased {
+		_, err := s.Get(id)
+		files, globErr := filepath.Glob(filepath.Join(dir, "recordings", id+".*"))
+		must(t, globErr)
+		if !errors.Is(err, store.ErrNotFound) || len(files) != 0 || !logged[id] {
+			t.Errorf("recording %s was erased: %v, files %v, logged %v", id, err, files, logged[id])
+		}
 	}
 }
 
 // survived compares a recording with what its writer was told; it returns 1 for
 // one that was cut off.
-func survived(t *testing.T, s *store.Store, id string, times []time.Time) int {
+func survived(t *testing.T, s *store.Store, id string, times []time.Time, sealed map[string]int) int {
 	t.Helper()
 	sum, err := s.Get(id)
 	must(t, err)
@@ -174,6 +273,9 @@ func survived(t *testing.T, s *store.Store, id string, times []time.Time) int {
 		if err := p.Unmarshal(raw); err != nil || binary.BigEndian.Uint64(p.Payload) != uint64(i) {
 			t.Errorf("recording %s: packet %d is another: %v", id, i, err)
 		}
+	}
+	if n, ok := sealed[id]; ok && (sum.State != store.StateSealed || len(packets) != n) {
+		t.Errorf("recording %s was sealed with %d packets and is %s with %d", id, n, sum.State, len(packets))
 	}
 	if len(packets) < len(times) {
 		lost := times[len(times)-1].Sub(times[len(packets)])
@@ -195,6 +297,9 @@ func oneEndEach(t *testing.T, s *store.Store) {
 		var p struct {
 			Kind  consent.Kind `json:"kind"`
 			Grant string       `json:"grant"`
+		}
+		if len(e.Payload) == 0 {
+			return true // erased; that it may lack is the verifier's to say
 		}
 		if err := json.Unmarshal(e.Payload, &p); err != nil {
 			t.Errorf("entry %d: %v", e.Seq, err)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -31,6 +34,8 @@ type committer struct {
 	stopped chan struct{}
 	once    sync.Once
 	quit    chan struct{}
+	broken  atomic.Pointer[error] // why nothing is written any more; nil: it is
+	since   atomic.Int64          // when the transaction under way began, Unix nanoseconds; 0: there is none
 }
 
 // write is one caller's part of a transaction.
@@ -88,6 +93,17 @@ func (c *committer) submit(ctx context.Context, w *write) error {
 func (c *committer) close() {
 	c.once.Do(func() { close(c.quit) })
 	<-c.stopped
+}
+
+// closeDB closes the committer and its database. One whose pages can't be read
+// is left as it is until the process ends: bbolt may hold a lock that its Close
+// waits for.
+func (c *committer) closeDB() error {
+	c.close()
+	if err := c.failure(); errors.Is(err, errDamaged) {
+		return err
+	}
+	return c.db.Close()
 }
 
 func (c *committer) run() {
@@ -168,16 +184,92 @@ func (w *write) tell(err error) {
 	w.done <- err
 }
 
-func (c *committer) update(group []*write) error {
-	return c.db.Update(func(tx *bolt.Tx) error {
-		for _, w := range group {
-			if err := w.do(tx); err != nil {
-				return err
-			}
-		}
-		if c.group != nil {
-			return c.group(tx)
-		}
+// ErrDiskFailed means that a database's disk failed, and that nothing is written
+// to it until the store is opened again.
+var ErrDiskFailed = errors.New("the disk failed, and nothing is written until the next start")
+
+// failure says why the database takes no more writes; nil: it takes them.
+func (c *committer) failure() error {
+	if why := c.broken.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
+// tooLong is how long a transaction may take before its disk counts as hanging:
+// what a grant is given to become durable.
+const tooLong = 5 * time.Second
+
+// ErrDiskHangs means that a database's disk has been holding up a write.
+var ErrDiskHangs = errors.New("the disk hangs")
+
+// stuck says why a write would not be done soon; nil: it may.
+func (c *committer) stuck() error {
+	since := c.since.Load()
+	if since == 0 {
 		return nil
+	}
+	if d := time.Since(time.Unix(0, since)); d > tooLong {
+		return fmt.Errorf("%w: a write has taken %s", ErrDiskHangs, d.Round(time.Second))
+	}
+	return nil
+}
+
+// update writes a group in one transaction. A disk that is full may have room
+// again, and is tried again. Any other failure of it is final: after a failed
+// fsync nobody knows which pages are on the disk, and the next fsync says
+// nothing of them (ADR 59).
+func (c *committer) update(group []*write) error {
+	if err := c.failure(); err != nil {
+		return err
+	}
+	c.since.Store(time.Now().UnixNano())
+	defer c.since.Store(0)
+	refused := false // by one of the writes, so not by the disk
+	err := caught(c.db, func() error {
+		return c.db.Update(func(tx *bolt.Tx) error {
+			err := c.apply(tx, group)
+			refused = err != nil
+			return err
+		})
 	})
+	if err == nil || refused || isFull(err) {
+		return err
+	}
+	err = fmt.Errorf("%w: %w", ErrDiskFailed, err)
+	c.broken.Store(&err)
+	return err
+}
+
+// read runs f in a reading transaction. A page that can't be read ends the
+// database until the next start: bbolt may have kept a lock.
+func (c *committer) read(f func(tx *bolt.Tx) error) error {
+	if err := c.failure(); errors.Is(err, errDamaged) {
+		return err
+	}
+	err := guarded(c.db, f)
+	if errors.Is(err, errDamaged) {
+		err = fmt.Errorf("%w: %w", ErrDiskFailed, err)
+		c.broken.Store(&err)
+	}
+	return err
+}
+
+func (c *committer) apply(tx *bolt.Tx, group []*write) error {
+	for _, w := range group {
+		if err := w.do(tx); err != nil {
+			return err
+		}
+	}
+	if c.group != nil {
+		return c.group(tx)
+	}
+	return nil
+}
+
+// isFull reports whether a write found no room. A sync that finds none has lost
+// what was written, as any failed sync.
+func isFull(err error) bool {
+	var at *os.PathError
+	return errors.As(err, &at) && at.Op != "sync" && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
 }

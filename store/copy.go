@@ -84,17 +84,25 @@ func copyDB(from, to string) (torn bool, err error) {
 	return !bytes.Equal(before, after), errors.Join(err1, err2, err3, dst.Close())
 }
 
-// guarded reads a database that may be damaged or tampered with: bbolt panics
-// where its pages contradict each other, and the kernel faults where a page
-// points behind the file's end. (Tx.Check is no help: it runs on a goroutine of
-// its own, where neither can be caught. What f reads, f must check itself.)
-func guarded(db *bolt.DB, f func(tx *bolt.Tx) error) (err error) {
+var errDamaged = errors.New("the database is damaged, or can't be read")
+
+// guarded reads a database that may be damaged or tampered with. (Tx.Check is no
+// help: it runs on a goroutine of its own, where nothing can be caught. What f
+// reads, f must check itself.)
+func guarded(db *bolt.DB, f func(tx *bolt.Tx) error) error {
+	return caught(db, func() error { return db.View(f) })
+}
+
+// caught makes errors of what a bad database does to the process: bbolt panics
+// where its pages contradict each other, and the kernel faults where a mapped
+// page lies behind the file's end, or can't be read from the disk.
+func caught(db *bolt.DB, f func() error) (err error) {
 	before := debug.SetPanicOnFault(true) // of this goroutine
 	defer debug.SetPanicOnFault(before)
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("the database %s is damaged: %v", db.Path(), r)
+			err = fmt.Errorf("%s: %w: %v", db.Path(), errDamaged, r)
 		}
 	}()
-	return db.View(f)
+	return f()
 }

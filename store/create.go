@@ -26,6 +26,9 @@ func (s *Store) Create(ctx context.Context, g consent.Grant) (*Recording, error)
 	if !g.Valid() {
 		return nil, ErrNoConsent
 	}
+	if err := s.Ready(g.Record().Call.Trunk); err != nil {
+		return nil, err
+	}
 	r, err := s.newRecording(g)
 	if err != nil {
 		return nil, err
@@ -66,7 +69,7 @@ func (s *Store) newRecording(g consent.Grant) (*Recording, error) {
 	}
 	start := time.Now()
 	salt := newKey() // a second try would have another key: a file's nonces count from 0
-	r := &Recording{store: s, id: kept.ID, start: start, path: s.livePath(kept.ID),
+	r := &Recording{store: s, id: kept.ID, trunk: g.Record().Call.Trunk, start: start, path: s.livePath(kept.ID),
 		row: row{Grant: g.Hash(), Start: start.UnixNano(), Salt: salt[:]}}
 	r.room = sync.NewCond(&r.mu)
 	return r, nil

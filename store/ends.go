@@ -36,15 +36,18 @@ func (s *Store) sealed(id string, r row, e ending) {
 
 // noteEnd puts the end into the recording's row and summary, where it is found.
 func (s *Store) noteEnd(ctx context.Context, id string, e ending, outcome string, seq int64) error {
+	var sum Summary // written by the committer, as is more; read here only after it answered
+	var more int64
 	err := s.keys.update(ctx, func(t keysTx) error {
+		more = 0
 		r, ok, err := getRow(t.Tx, id)
 		if err != nil || !ok { // erased since
 			return err
 		}
-		sum, err := t.summary(id, r)
-		if err != nil {
+		if sum, err = t.summary(id, r); err != nil {
 			return err
 		}
+		more = e.bytes - sum.Bytes
 		sum.State, sum.Ended, sum.Seconds, sum.Bytes, sum.Reason = outcome, sum.Started.Add(e.length), e.length.Seconds(), e.bytes, e.reason
 		if seq != noEntry {
 			r.End = seq
@@ -54,6 +57,7 @@ func (s *Store) noteEnd(ctx context.Context, id string, e ending, outcome string
 	if err != nil {
 		return fmt.Errorf("noting the end of a recording: %w", err)
 	}
+	s.usage.add(sum.Trunk, more)
 	return nil
 }
 

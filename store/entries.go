@@ -33,7 +33,7 @@ func (s *Store) Entries(from int64, f func(Entry) bool) error {
 }
 
 func (a *Audit) batch(from int64, n int) (out []Entry, err error) {
-	err = a.db.View(func(tx *bolt.Tx) error {
+	err = a.read(func(tx *bolt.Tx) error {
 		cur := tx.Bucket(bLeaf).Cursor()
 		for k, text := cur.Seek(seqKey(from)); k != nil && len(out) < n; k, text = cur.Next() {
 			e, err := entryOf(tx, k, text, a.keys.payloadKey)
@@ -62,7 +62,7 @@ func entryOf(tx *bolt.Tx, k, text []byte, keys payloadKeys) (Entry, error) {
 func (a *Audit) lastAnchors(wanted map[string]bool) (map[string]anchored, error) {
 	out := map[string]anchored{}
 	left := len(wanted)
-	err := a.db.View(func(tx *bolt.Tx) error {
+	err := a.read(func(tx *bolt.Tx) error {
 		cur := tx.Bucket(bLeaf).Cursor()
 		for k, text := cur.Last(); k != nil && left > 0; k, text = cur.Prev() {
 			if !bytes.Contains(text, []byte(" "+TypeAnchor+" ")) && !bytes.Contains(text, []byte(" "+TypeStarted+" ")) {

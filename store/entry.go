@@ -19,6 +19,8 @@ const (
 	TypeSealed   = "recording.sealed"    // a recording is complete, or as complete as it gets
 	TypeFailed   = "recording.failed"    // a grant that led to no recording
 	TypeErased   = "recording.erased"    // a recording's key and file are gone
+	TypeDiskLow  = "disk.low"            // the disk has less room than it should
+	TypeDiskOK   = "disk.ok"             // it has enough again
 	TypeNodeUp   = "node.start"          // the gate started
 	TypeNodeDown = "node.stop"           // the gate stopped in order
 	leafMagic    = "consentgate-audit-1" // first word of every leaf

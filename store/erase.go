@@ -51,13 +51,16 @@ func (s *Store) eraseSealed(ctx context.Context, id string, grant consent.Hash, 
 	if err != nil {
 		return err
 	}
+	var sum Summary // written by the committer; read here only after it answered
 	err = s.keys.update(ctx, func(t keysTx) error {
+		sum = Summary{}
 		r, ok, err := getRow(t.Tx, id)
 		switch {
 		case err != nil:
 			return err
 		case ok:
-			return errors.Join(t.unindex(id, r), t.drop(grant), t.Bucket(bErasing).Put([]byte(id), note))
+			sum, err = t.summary(id, r)
+			return errors.Join(err, t.unindex(id, r), t.drop(grant), t.Bucket(bErasing).Put([]byte(id), note))
 		case t.Bucket(bErasing).Get([]byte(id)) != nil: // a try that was given up came through after all
 			return nil
 		}
@@ -66,6 +69,7 @@ func (s *Store) eraseSealed(ctx context.Context, id string, grant consent.Hash, 
 	if err != nil {
 		return fmt.Errorf("erasing a recording's key: %w", err)
 	}
+	s.usage.add(sum.Trunk, -sum.Bytes)
 	finish := func(ctx context.Context) error { return s.finishErasure(ctx, id, ev) }
 	if err := finish(ctx); err != nil {
 		s.later("erasing recording "+id, finish)
@@ -90,7 +94,7 @@ func (s *Store) finishErasure(ctx context.Context, id string, ev recordingEvent)
 // finishErasures carries on what a crash interrupted.
 func (s *Store) finishErasures() error {
 	todo := map[string]recordingEvent{}
-	err := s.keys.db.View(func(tx *bolt.Tx) error {
+	err := s.keys.read(func(tx *bolt.Tx) error {
 		return tx.Bucket(bErasing).ForEach(func(id, note []byte) error {
 			var ev recordingEvent
 			if err := json.Unmarshal(note, &ev); err != nil {

@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Packets reads a recording's packets, in the order of the file.
 func (s *Store) Packets(id string) (packets [][]byte, err error) {
@@ -25,3 +28,32 @@ func (s *Store) AnchorNow() {
 	s.each(s.running(), (*Recording).sync)
 	s.anchorAll(s.running())
 }
+
+// Space is what a file system has.
+type Space = space
+
+// SpaceOf makes one.
+func SpaceOf(free, size, freeFiles, files int64) Space { return space{free, size, freeFiles, files} }
+
+// WithDisk has a test's function asked for the room, how often, and how long its
+// answers are good for; 0: as ever.
+func WithDisk(o Options, ask func(string) (Space, error), every, stale time.Duration) Options {
+	o.space, o.look, o.stale = ask, every, stale
+	return o
+}
+
+// NextLevel is the rule of levels.
+func NextLevel(m DiskMarks, was string, s Space) string {
+	for l := roomy; l <= unknown; l++ {
+		if l.String() == was {
+			return m.next(l, s).String()
+		}
+	}
+	return "no level is called " + was
+}
+
+// DiskLevel is the gauge, in words.
+func (s *Store) DiskLevel() string { return s.disk.level().String() }
+
+// DiskSeen is when the disk answered last.
+func (s *Store) DiskSeen() time.Time { return s.disk.seen.Load().at }

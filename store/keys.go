@@ -85,7 +85,7 @@ func openKeyring(ctx context.Context, dir string, cell rootcell.Cell) (*keyring,
 func prepareKeyring(ctx context.Context, db *bolt.DB, dir string, cell rootcell.Cell) (*keyring, error) {
 	var version string
 	var epoch uint64
-	err := db.View(func(tx *bolt.Tx) (err error) {
+	err := guarded(db, func(tx *bolt.Tx) (err error) {
 		version = versionOf(tx)
 		epoch, err = epochOf(tx)
 		return err
@@ -154,11 +154,6 @@ func setEpoch(tx *bolt.Tx, epoch uint64) error {
 	return tx.Bucket(bMeta).Put(kEpoch, binary.BigEndian.AppendUint64(nil, epoch))
 }
 
-func (k *keyring) closeDB() error {
-	k.committer.close()
-	return k.db.Close()
-}
-
 // keysTx is a transaction of keys.db and the root that what it sees is wrapped
 // under. A rotation changes both at once: so what is sealed or opened under
 // keys that hang under a root is so within one transaction, from what it reads.
@@ -189,7 +184,7 @@ func (k *keyring) at(tx *bolt.Tx) (keysTx, error) {
 // view reads. f must not wait for a write to keys.db.
 func (k *keyring) view(f func(keysTx) error) error {
 	for {
-		err := k.db.View(func(tx *bolt.Tx) error {
+		err := k.read(func(tx *bolt.Tx) error {
 			t, err := k.at(tx)
 			if err != nil {
 				return err

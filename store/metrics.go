@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -12,6 +11,8 @@ import (
 type metrics struct {
 	appendSeconds prometheus.Histogram
 	recordings    *prometheus.CounterVec
+	orphans       *prometheus.GaugeVec
+	scanned       prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -20,6 +21,10 @@ func newMetrics() *metrics {
 			Help: "From an entry's arrival to its being on stable storage.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
 		recordings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentgate_recordings_total",
 			Help: "Consents to record by how they ended: sealed, truncated, failed; and erased, which comes after."}, []string{"outcome"}),
+		orphans: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "consentgate_orphans",
+			Help: "What the last scan found without its other half: files, and recordings whose file is missing."}, []string{"kind"}),
+		scanned: prometheus.NewGauge(prometheus.GaugeOpts{Name: "consentgate_last_scan_timestamp_seconds",
+			Help: "When files and entries were last compared, in Unix time."}),
 	}
 }
 
@@ -33,12 +38,15 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "consentgate_" + name, Help: help}, read)
 	}
 	var err error
-	for _, c := range []prometheus.Collector{m.appendSeconds, m.recordings,
+	for _, c := range []prometheus.Collector{m.appendSeconds, m.recordings, m.orphans, m.scanned, newTrunkBytes(s),
 		gauge("recordings_active", "Recordings being written.", func() float64 { return float64(len(s.running())) }),
 		gauge("recordings_unaccounted", "Consents that ended neither in a recording nor in a reason. Always 0.",
 			func() float64 { return float64(s.unaccounted()) }),
 		gauge("audit_size", "Entries of the audit log.", func() float64 { return float64(s.audit.Size()) }),
-		gauge("disk_free_bytes", "Free bytes on the data directory's file system.", s.free),
+		gauge("disk_free_bytes", "Free bytes on the data directory's file system, ten seconds ago at most.", s.disk.free),
+		gauge("disk_level", "0: there is room; 1: below disk.low; 2: below disk.stop, no recording begins; 3: the disk doesn't say, likewise.",
+			func() float64 { return float64(s.disk.level()) }),
+		gauge("disk_failed", "1: a write to a database failed in a way that only a restart mends; nothing is recorded.", s.brokenDisk),
 	} {
 		err = errors.Join(err, reg.Register(c))
 	}
@@ -48,10 +56,33 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) error {
 	return nil
 }
 
-func (s *Store) free() float64 {
-	n, err := freeBytes(s.dir)
-	if err != nil {
-		return math.NaN()
+func (s *Store) brokenDisk() float64 {
+	if s.keys.failure() != nil || s.audit.failure() != nil {
+		return 1
 	}
-	return n
+	return 0
+}
+
+// trunkBytes are, for each trunk with a quota, the bytes of its recordings and
+// the quota.
+type trunkBytes struct {
+	store      *Store
+	used, most *prometheus.Desc
+}
+
+func newTrunkBytes(s *Store) trunkBytes {
+	return trunkBytes{s, prometheus.NewDesc("consentgate_trunk_recorded_bytes",
+		"Bytes of a trunk's recordings, where it has a quota.", []string{"trunk"}, nil),
+		prometheus.NewDesc("consentgate_trunk_quota_bytes", "Bytes that a trunk's recordings may take.", []string{"trunk"}, nil)}
+}
+
+// Describe and Collect are prometheus.Collector.
+func (t trunkBytes) Describe(to chan<- *prometheus.Desc) { to <- t.used; to <- t.most }
+
+func (t trunkBytes) Collect(to chan<- prometheus.Metric) {
+	running := t.store.running()
+	for trunk, most := range t.store.usage.quotas {
+		to <- prometheus.MustNewConstMetric(t.used, prometheus.GaugeValue, float64(t.store.usage.of(trunk, running)), trunk)
+		to <- prometheus.MustNewConstMetric(t.most, prometheus.GaugeValue, float64(most), trunk)
+	}
 }

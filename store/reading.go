@@ -174,7 +174,7 @@ func (s *Store) loggedEnd(id string, r row) (out recordingEvent, err error) {
 }
 
 func (s *Store) row(id string) (r row, ok bool, err error) {
-	err = s.keys.db.View(func(tx *bolt.Tx) (err error) {
+	err = s.keys.read(func(tx *bolt.Tx) (err error) {
 		r, ok, err = getRow(tx, id)
 		return err
 	})
@@ -182,7 +182,7 @@ func (s *Store) row(id string) (r row, ok bool, err error) {
 }
 
 func (s *Store) byGrant(g consent.Hash) (id string, r row, ok bool, err error) {
-	err = s.keys.db.View(func(tx *bolt.Tx) (err error) {
+	err = s.keys.read(func(tx *bolt.Tx) (err error) {
 		if b := tx.Bucket(bGrant).Get(g[:]); b != nil {
 			id = string(b)
 			r, ok, err = getRow(tx, id)

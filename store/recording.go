@@ -26,6 +26,7 @@ const (
 type Recording struct {
 	store *Store
 	id    string
+	trunk string
 	row   row
 	start time.Time
 	file  *os.File
@@ -184,13 +185,28 @@ func (r *Recording) sync() error {
 	reached := r.good
 	r.mu.Unlock()
 	if err := datasync(r.file); err != nil {
-		// A failed fsync may have lost the pages: nothing later makes them good.
-		return r.note(fmt.Errorf("syncing a recording: %w", err))
+		return r.unsynced(err)
 	}
 	r.mu.Lock()
 	r.synced = reached
 	r.mu.Unlock()
 	return nil
+}
+
+// unsynced ends a recording whose sync failed. The pages since the sync before
+// may be lost, and no later sync says so: they don't count as there (ADR 59).
+func (r *Recording) unsynced(err error) error {
+	r.mu.Lock()
+	r.good = r.synced
+	r.mu.Unlock()
+	return r.note(fmt.Errorf("syncing a recording: %w", err))
+}
+
+// written is how many bytes its file has.
+func (r *Recording) written() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.good.bytes
 }
 
 // onDisk is how much of the recording is on stable storage.
@@ -241,9 +257,12 @@ func (r *Recording) finish(at time.Time, reason string) error {
 		err = r.writeFrame(appendRecord(nil, content{kind: recEnd, at: r.since(at), text: reason}), flagFinal)
 	}
 	if err == nil {
-		err = r.file.Sync()
-	} else if cut := r.file.Truncate(r.good.bytes); cut != nil { // half a frame would follow the last good one
-		err = errors.Join(err, cut)
+		if failed := r.file.Sync(); failed != nil {
+			err = r.unsynced(failed)
+		}
+	}
+	if err != nil { // half a frame would follow the last good one, or some that may not be there
+		err = errors.Join(err, r.file.Truncate(r.good.bytes))
 	}
 	return errors.Join(err, r.file.Close(), durable.Rename(r.path, sealedPath(r.path)))
 }

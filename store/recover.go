@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +35,7 @@ func (s *Store) recover() error {
 			s.log.Error("a recording can't be recovered and is left as it is", "recording", id, "error", err)
 		}
 	}
-	return errors.Join(s.finishErasures(), s.settleGrants(), s.forgetGhosts(), s.dropOrphans())
+	return errors.Join(s.finishErasures(), s.settleGrants(), s.settleRows(), s.forgetGhosts(), s.dropOrphans())
 }
 
 // liveFiles lists the recordings that weren't ended.
@@ -53,7 +54,7 @@ func (s *Store) liveFiles() (map[string]bool, error) {
 // key was kept and the crash came before their file.
 func (s *Store) forgetGhosts() error {
 	var ghosts []string
-	err := s.keys.db.View(func(tx *bolt.Tx) error {
+	err := s.keys.read(func(tx *bolt.Tx) error {
 		return tx.Bucket(bRecording).ForEach(func(k, _ []byte) error {
 			live := s.livePath(string(k))
 			if missing(live) && missing(sealedPath(live)) {
@@ -77,8 +78,8 @@ func (s *Store) forgetGhosts() error {
 // before the grant was in the log.
 func (s *Store) dropOrphans() error {
 	var orphans []consent.Hash
-	err := s.audit.db.View(func(log *bolt.Tx) error {
-		return s.keys.db.View(func(tx *bolt.Tx) error {
+	err := s.audit.read(func(log *bolt.Tx) error {
+		return s.keys.read(func(tx *bolt.Tx) error {
 			return tx.Bucket(bGrantKey).ForEach(func(g, _ []byte) error {
 				if h := consent.Hash(g); tx.Bucket(bGrant).Get(g) == nil && len(ofGrantSeqs(log, h)) == 0 {
 					orphans = append(orphans, h)
@@ -110,10 +111,16 @@ func (s *Store) recoverFile(id string, seen anchored) error {
 	if err != nil {
 		return err
 	}
-	if !ok { // its key was never kept, so nothing in it can be read
-		return durable.Remove(path)
+	if !ok { // an erasure goes on with it, or a backup may have its row: the scan reports it
+		return nil
 	}
-	e, err := s.readGood(path, id, row)
+	most := uint64(math.MaxUint64)
+	if !s.audit.isOpen(row.Grant) { // the log has its end already: its file couldn't be closed
+		if ended, err := s.loggedEnd(id, row); err == nil {
+			most = ended.Frames
+		}
+	}
+	e, err := s.readGood(path, id, row, most)
 	if err != nil {
 		return err
 	}
@@ -144,9 +151,9 @@ type goodPart struct {
 	final bool // the last good frame is the recording's last
 }
 
-// readGood reads a file to its last good frame. An error is the disk's or the
-// key's: the file must then be left as it is.
-func (s *Store) readGood(path, id string, r row) (e goodPart, err error) {
+// readGood reads a file to its last good frame, or to the last of so many. An
+// error is the disk's or the key's: the file must then be left as it is.
+func (s *Store) readGood(path, id string, r row, most uint64) (e goodPart, err error) {
 	k, err := s.keys.fileKey(id, r)
 	if err != nil {
 		return e, err
@@ -163,7 +170,7 @@ func (s *Store) readGood(path, id string, r row) (e goodPart, err error) {
 	if err != nil {
 		return e, err
 	}
-	for {
+	for fr.count < most {
 		plain, err := fr.next()
 		if errors.Is(err, io.EOF) || errors.Is(err, errFrame) {
 			break
@@ -231,7 +238,7 @@ func (s *Store) settleSealed(id string, r row) (done bool, err error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
-	e, err := s.readGood(path, id, r)
+	e, err := s.readGood(path, id, r, math.MaxUint64)
 	if err != nil {
 		return true, err
 	}

@@ -102,7 +102,7 @@ type scanned struct {
 // scan reads up to n rows before a key, newest first; last is where to go on,
 // nil at the end.
 func (s *Store) scan(bucket, prefix, before []byte, since time.Time, n int) (rows []scanned, last []byte, err error) {
-	err = s.keys.db.View(func(tx *bolt.Tx) error {
+	err = s.keys.read(func(tx *bolt.Tx) error {
 		cur := tx.Bucket(bucket).Cursor()
 		k, _ := cur.Seek(before)
 		if k == nil {

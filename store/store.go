@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,12 @@ type Options struct {
 	Node       string
 	Log        *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: none
+	Disk       DiskMarks             // how little room is too little
+	Quotas     map[string]int64      // bytes of each trunk's recordings; none or 0: any
+
+	space func(path string) (space, error) // nil: the system's; a test's own
+	look  time.Duration                    // between two looks at it; 0: lookEvery
+	stale time.Duration                    // how long an answer is good for; 0: staleAfter
 }
 
 // DefaultRootFile is where the root key of a data directory lies by default.
@@ -39,13 +46,17 @@ type Store struct {
 	audit   *Audit
 	metrics *metrics
 	binds   *Bindings // nil where it couldn't be opened
+	disk    *disk
+	usage   *usage
 
 	mu    sync.Mutex // guards live and tasks
 	live  map[string]*Recording
 	tasks []task // tried until they succeed
 
+	scanning sync.Mutex // held by the one scan that runs
+
 	quit    chan struct{}
-	workers sync.WaitGroup // the flusher and the clerk
+	workers sync.WaitGroup // the flusher, the clerk and those who look at the disk
 }
 
 const recordingsDir = "recordings"
@@ -69,7 +80,8 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dir: o.Dir, node: o.Node, log: o.Log, keys: keys, live: map[string]*Recording{}, quit: make(chan struct{})}
-	s.metrics = newMetrics()
+	s.metrics, s.usage = newMetrics(), newUsage(o.Quotas)
+	s.lookAtDisk(o)
 	if s.audit, err = openAudit(o.Dir, keys, s.metrics); err != nil {
 		return nil, errors.Join(err, keys.closeDB())
 	}
@@ -85,7 +97,23 @@ func Open(o Options) (*Store, error) {
 	}
 	s.workers.Go(s.flush)
 	s.workers.Go(s.clerk)
+	s.workers.Go(func() { s.disk.watch(s.quit) })
+	opened := time.Now().UnixNano()
+	s.workers.Go(func() {
+		s.countUsage(opened)
+		s.scanEvery(scanAgain)
+	})
 	return s, nil
+}
+
+// lookAtDisk looks for the first time: before anything can be recorded.
+func (s *Store) lookAtDisk(o Options) {
+	s.disk = &disk{path: o.Dir, marks: o.Disk, ask: o.space, changed: s.diskChanged}
+	if s.disk.ask == nil {
+		s.disk.ask = spaceOf
+	}
+	s.disk.every, s.disk.stale = cmp.Or(o.look, lookEvery), cmp.Or(o.stale, staleAfter)
+	s.disk.judge(s.disk.ask(o.Dir))
 }
 
 // openKeys makes the directories, and opens what all else is opened with. A data

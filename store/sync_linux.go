@@ -10,11 +10,13 @@ import (
 // read it.
 func datasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
 
-// freeBytes is what is left on the file system of path.
-func freeBytes(path string) (float64, error) {
+// spaceOf is what the file system of path has; free is what users other than
+// root may use.
+func spaceOf(path string) (space, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
-		return 0, err
+		return space{}, err
 	}
-	return float64(st.Bavail) * float64(st.Bsize), nil
+	return space{free: int64(st.Bavail) * st.Bsize, size: int64(st.Blocks) * st.Bsize,
+		freeFiles: int64(st.Ffree), files: int64(st.Files)}, nil
 }

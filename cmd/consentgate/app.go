@@ -60,14 +60,24 @@ func NewApp(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 // openStore opens the store, or goes on without: a broken disk must not take
 // the trunk down (law 2), and without a log nothing is recorded (law 1).
 func (a *App) openStore(reg prometheus.Registerer) {
-	possible := promauto.With(reg).NewGauge(prometheus.GaugeOpts{Name: "consentgate_recording_possible",
-		Help: "1 if the data directory is open. At 0 calls go on and nothing is recorded."})
-	s, err := store.Open(store.Options{Dir: a.cfg.DataDir, RootFile: a.cfg.RootKey, Node: a.cfg.Node, Log: a.log, Registerer: reg})
+	promauto.With(reg).NewGaugeFunc(prometheus.GaugeOpts{Name: "consentgate_recording_possible",
+		Help: "1 if the data directory is open and its disk has room. At 0 calls go on, nobody is asked and nothing is recorded."},
+		func() float64 {
+			if (recorder{a.store}).Ready("") != nil {
+				return 0
+			}
+			return 1
+		})
+	quotas := map[string]int64{}
+	for _, t := range a.cfg.Trunks {
+		quotas[t.Name] = t.Quota
+	}
+	s, err := store.Open(store.Options{Dir: a.cfg.DataDir, RootFile: a.cfg.RootKey, Node: a.cfg.Node, Log: a.log, Registerer: reg,
+		Disk: a.cfg.Disk, Quotas: quotas})
 	if err != nil {
 		a.log.Error("the data directory can't be opened: calls go on and nothing is recorded", "error", err)
 		return
 	}
-	possible.Set(1)
 	a.store = s
 }
 
@@ -132,6 +142,13 @@ func (p prompts) Stopped(language string) *media.Audio { return p.notices[langua
 type recorder struct{ store *store.Store }
 
 var errNoStore = errors.New("the data directory isn't open")
+
+func (r recorder) Ready(trunk string) error {
+	if r.store == nil {
+		return errNoStore
+	}
+	return r.store.Ready(trunk)
+}
 
 func (r recorder) Create(ctx context.Context, g consent.Grant) (media.Sink, error) {
 	if r.store == nil {

@@ -14,6 +14,7 @@ var arrows = map[string][]string{
 	"consentgate/internal/durable":    {},
 	"consentgate/internal/chaos":      {},
 	"consentgate/internal/phone":      {},
+	"consentgate/internal/faultdisk":  {},
 	"consentgate/internal/mutate":     {},
 	"consentgate/internal/scenario":   {"internal/phone"},
 	"consentgate/media/codec":         {},

@@ -27,6 +27,7 @@ const maxConfig = 1 << 20
 type Config struct {
 	DataDir       string
 	RootKey       string
+	Disk          store.DiskMarks
 	Node          string
 	Controller    consent.Controller
 	Trunks        []TrunkConfig
@@ -54,6 +55,7 @@ type TrunkConfig struct {
 	MaxCalls     int           // at a time; 0: any number
 	MaxCallRate  float64       // new ones a second; 0: any number
 	MaxDuration  time.Duration // of a call; 0: any
+	Quota        int64         // bytes of its recordings; 0: any
 }
 
 // SideConfig is how the gate talks to one of the two.
@@ -106,6 +108,7 @@ func Default() Config {
 	}
 	return Config{
 		DataDir:       "./data",
+		Disk:          store.DiskMarks{Low: store.Mark{Share: 0.05}, Stop: store.Mark{Share: 0.02}},
 		Node:          host,
 		Media:         MediaConfig{MinPort: 20000, MaxPort: 29999, Codecs: "playable"},
 		TTS:           defaultTTS,

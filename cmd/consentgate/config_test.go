@@ -16,6 +16,7 @@ import (
 	"consentgate/consent"
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
+	"consentgate/store"
 )
 
 const exampleFile = "../../config.example.yaml"
@@ -74,7 +75,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var known []string
-	for _, file := range []string{"parse.go", "peers.go", "policies.go"} {
+	for _, file := range []string{"parse.go", "disk.go", "peers.go", "policies.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -104,6 +105,12 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"policies:", "trace: {calls: all}\npolicies:", `trace.calls: "all": allowed: 0 to 10000`},
 		{"policies:", "hep: {server: homer}\npolicies:", `hep.server: "homer": an address and a port`},
 		{"policies:", "hep: {server: \"192.0.2.1:0\"}\npolicies:", "hep.server: \"192.0.2.1:0\": an address and a port"},
+		{"trunks:", "disk: {low: 51%}\ntrunks:", `disk.low: "51%": a share from 0% to 50%`},
+		{"trunks:", "disk: {stop: 2GB}\ntrunks:", `disk.stop: "2GB": a share of the disk, for instance 5%, or a size, for instance 2GiB`},
+		{"trunks:", "disk: {low: 1%}\ntrunks:", "disk.low: is less than disk.stop"},
+		{"trunks:", "disk: {low: 1GiB, stop: 2GiB}\ntrunks:", "disk.low: is less than disk.stop"},
+		{"  - name: main\n", "  - name: main\n    quota: 10\n", `trunks[0].quota: "10": a size is a whole number and a unit`},
+		{"  - name: main\n", "  - name: main\n    quota: 9000000000TiB\n", "0 is no limit"},
 		{"policies:", "hep: {id: -1}\npolicies:", `hep.id: "-1": a whole number`},
 		{"retention: 90d", "retain: 90d", "purposes.training.retain: unknown key"},
 		{"    retention: 90d\n", "", "purposes.training.retention: is missing"},
@@ -243,6 +250,16 @@ func TestAChangedAcceptKeyNeedsAPromptThatSaysIt(t *testing.T) {
 	}
 	if _, problems := ParseConfig("test.yaml", []byte("prompts: {tts: \""+sh+" {text}\"}\n"+changed)); !problems.Sound() {
 		t.Errorf("%s", problems)
+	}
+}
+
+func TestSizesAndSharesBecomeWhatTheyMean(t *testing.T) {
+	c := parsedOK(t, "disk: {low: 2GiB, stop: 1.5%}\n"+strings.Replace(minimal, "  - name: main\n", "  - name: main\n    quota: 50GiB\n", 1))
+	if c.Disk.Low != (store.Mark{Bytes: 2 << 30}) || c.Disk.Stop != (store.Mark{Share: 0.015}) || c.Trunks[0].Quota != 50<<30 {
+		t.Errorf("%+v, %d", c.Disk, c.Trunks[0].Quota)
+	}
+	if c := parsedOK(t, "disk: {low: 0, stop: 500MiB}\n"+minimal); c.Disk.Low != (store.Mark{}) || c.Disk.Stop.Bytes != 500<<20 {
+		t.Errorf("%+v", c.Disk)
 	}
 }
 

@@ -110,6 +110,7 @@ func (d *demo) config(loopback netip.AddrPort) *Config {
 	c := Default()
 	c.DataDir = filepath.Join(d.dir, "data")
 	c.RootKey = store.DefaultRootFile(c.DataDir)
+	c.Disk = store.DiskMarks{} // a minute's recording fits where a gate should stop
 	c.Ops = "127.0.0.1:0"
 	c.Controller = consent.Controller{Name: prompt.ExampleController, Contact: "privacy@example.com"}
 	only := func(p *phone.Phone) SideConfig {

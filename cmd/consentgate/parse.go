@@ -30,6 +30,7 @@ func (p *parser) parse(root *yaml.Node) {
 	p.mapping(root, "", fields{
 		"data_dir": parsed(p.reader, &c.DataDir, notEmpty),
 		"root_key": p.text(&c.RootKey),
+		"disk":     p.disk,
 		"node":     parsed(p.reader, &c.Node, notEmpty),
 		"controller": func(n *yaml.Node, path string) {
 			p.mapping(n, path, fields{"name": parsed(p.reader, &c.Controller.Name, notEmpty), "contact": p.text(&c.Controller.Contact)})
@@ -123,6 +124,7 @@ func (p *parser) trunks(n *yaml.Node) {
 			"max_calls":            parsed(p.reader, &t.MaxCalls, wholeNumber),
 			"max_duration":         parsed(p.reader, &t.MaxDuration, between(0, 7*24*time.Hour, parseDuration)),
 			"max_calls_per_second": parsed(p.reader, &t.MaxCallRate, perSecond),
+			"quota":                parsed(p.reader, &t.Quota, size),
 		})
 		if t.Name == "" {
 			p.errorf(n, path+".name", "is missing: it names the trunk in metrics and evidence")

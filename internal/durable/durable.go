@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // WriteFile writes a new file or replaces one, all or nothing: temporary file,
@@ -27,6 +28,14 @@ func WriteFile(path string, data []byte, perm os.FileMode) (err error) {
 		return err
 	}
 	return Rename(f.Name(), path)
+}
+
+// Temporary reports whether a file's name is one that WriteFile gives to what it
+// is writing: a point, the file's name, a point and a number.
+func Temporary(path string) bool {
+	name := filepath.Base(path)
+	i := strings.LastIndexByte(name, '.')
+	return i > 1 && name[0] == '.' && i+1 < len(name) && strings.Trim(name[i+1:], "0123456789") == ""
 }
 
 func ignoreMissing(err error) error {

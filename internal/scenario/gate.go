@@ -14,6 +14,7 @@ type Settings struct {
 	Prompt time.Duration             // length of the prompt, a tone of PromptHz
 	Ports  int                       // for media; 0: plenty
 	Codecs string                    // "playable" or "any"; "": the default
+	Quota  string                    // of the trunk; "": none
 	Disk   bool                      // the data directory is on a small disk of its own
 }
 
@@ -28,8 +29,9 @@ type Gate interface {
 	// Metric sums the samples whose name and labels begin so, without the
 	// metrics' prefix.
 	Metric(series string) float64
-	// FillDisk leaves not a byte on the small disk, or frees it.
-	FillDisk(full bool) error
+	// Disk makes the small disk full or free again, has it hang (whoever writes
+	// waits) or answer again, or die, until the gate is started anew.
+	Disk(state string) error
 	// Finish stops the gate, if it runs, and says what it left behind.
 	Finish() (*Evidence, error)
 }

@@ -217,6 +217,8 @@ func TestEveryFalseProofIsFound(t *testing.T) {
 		{"pbx gets data other", "it never came"},
 		{"nobody> BYE", `there is no "nobody"`},
 		{"disk full", "a wire has no disk"},
+		{"disk hangs", "a wire has no disk"},
+		{"disk dies", "a wire has no disk"},
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			t.Parallel()

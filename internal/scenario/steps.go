@@ -33,6 +33,11 @@ func (p *player) codecs(w []string) error {
 	return nil
 }
 
+func (p *player) quota(w []string) error {
+	p.settings.Quota = w[0]
+	return nil
+}
+
 func (p *player) smallDisk([]string) error {
 	p.settings.Disk = true
 	return nil
@@ -58,7 +63,7 @@ func (p *player) tellsOfRecording(w []string) error {
 	return nil
 }
 
-func (p *player) disk(w []string) error { return p.gate.FillDisk(w[0] == "full") }
+func (p *player) disk(w []string) error { return p.gate.Disk(w[0]) }
 
 func (p *player) sayRequest(w []string) error {
 	a, err := p.actor(w[0])

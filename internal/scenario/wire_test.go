@@ -157,7 +157,7 @@ func (w *wire) Metric(series string) float64 {
 	return map[string]float64{"three": 3, w.counts: 1}[series]
 }
 
-func (w *wire) FillDisk(bool) error { return fmt.Errorf("a wire has no disk") }
+func (w *wire) Disk(string) error { return fmt.Errorf("a wire has no disk") }
 
 func (w *wire) Finish() (*scenario.Evidence, error) {
 	for side := range other {

@@ -1,0 +1,54 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"consentgate/consent"
+)
+
+// settleRows tells the rows of recordings how they ended, where the log has it
+// and they don't: keys.db couldn't take it, and the gate stopped before it could.
+func (s *Store) settleRows() error {
+	return s.eachRow(func(id string, r row) error {
+		if r.End != 0 || missing(sealedPath(s.livePath(id))) {
+			return nil
+		}
+		entries, err := s.audit.ofGrant(r.Grant)
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			var ev recordingEvent
+			if entry.Type != TypeSealed || json.Unmarshal(entry.Payload, &ev) != nil || ev.Recording != id {
+				continue
+			}
+			e, outcome := ending{length: time.Duration(ev.Seconds * float64(time.Second)), reason: ev.Reason}, StateSealed
+			if ev.Truncated {
+				outcome = StateTruncated
+			}
+			e.bytes = ev.Bytes
+			if err := s.noteEnd(contextForever, id, e, outcome, entry.Seq); err != nil {
+				s.log.Error("noting the end of a recording", "recording", id, "error", err) // for the next start
+			}
+		}
+		return nil
+	})
+}
+
+// ofGrant reads the entries of a grant that go with its key.
+func (a *Audit) ofGrant(g consent.Hash) (out []Entry, err error) {
+	err = a.read(func(tx *bolt.Tx) error {
+		for _, seq := range ofGrantSeqs(tx, g) {
+			e, err := entryOf(tx, seqKey(seq), tx.Bucket(bLeaf).Get(seqKey(seq)), a.keys.payloadKey)
+			if err != nil {
+				return err
+			}
+			out = append(out, e)
+		}
+		return nil
+	})
+	return out, err
+}

@@ -17,6 +17,7 @@ import (
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
 	"consentgate/store"
+	"consentgate/store/phone"
 )
 
 // maxConfig bounds a configuration file, in bytes.
@@ -28,6 +29,7 @@ type Config struct {
 	DataDir       string
 	RootKey       string
 	Node          string
+	Region        string // of numbers without their country's code, where a trunk has none of its own; "": unknown
 	Controller    consent.Controller
 	Trunks        []TrunkConfig
 	Media         MediaConfig
@@ -54,6 +56,7 @@ type TrunkConfig struct {
 	MaxCalls     int           // at a time; 0: any number
 	MaxCallRate  float64       // new ones a second; 0: any number
 	MaxDuration  time.Duration // of a call; 0: any
+	Numbers      phone.Rules   // how its numbers are written
 }
 
 // SideConfig is how the gate talks to one of the two.

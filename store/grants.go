@@ -224,7 +224,7 @@ func (k *keyring) summary(id string, r row) (s Summary, err error) {
 	return s, err
 }
 
-// put writes a recording's row with its summary.
+// put writes a recording's row with its summary, and lists it by that.
 func (t keysTx) put(id string, r row, s Summary) error {
 	rk, _, err := t.grantKey(r.Grant)
 	if err != nil {
@@ -239,7 +239,7 @@ func (t keysTx) put(id string, r row, s Summary) error {
 	if err != nil {
 		return err
 	}
-	return t.Bucket(bRecording).Put([]byte(id), raw)
+	return errors.Join(t.Bucket(bRecording).Put([]byte(id), raw), t.list(id, r, s))
 }
 
 func getRow(tx *bolt.Tx, id string) (r row, ok bool, err error) {

@@ -18,6 +18,7 @@ import (
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
 	"consentgate/store"
+	"consentgate/store/phone"
 )
 
 // App is the whole gate. Its parts are opened in order and closed in reverse.
@@ -62,7 +63,11 @@ func NewApp(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 func (a *App) openStore(reg prometheus.Registerer) {
 	possible := promauto.With(reg).NewGauge(prometheus.GaugeOpts{Name: "consentgate_recording_possible",
 		Help: "1 if the data directory is open. At 0 calls go on and nothing is recorded."})
-	s, err := store.Open(store.Options{Dir: a.cfg.DataDir, RootFile: a.cfg.RootKey, Node: a.cfg.Node, Log: a.log, Registerer: reg})
+	numbers := phone.Book{Default: phone.Rules{Region: a.cfg.Region}, Trunks: map[string]phone.Rules{}}
+	for _, t := range a.cfg.Trunks {
+		numbers.Trunks[t.Name] = t.Numbers
+	}
+	s, err := store.Open(store.Options{Numbers: numbers, Dir: a.cfg.DataDir, RootFile: a.cfg.RootKey, Node: a.cfg.Node, Log: a.log, Registerer: reg})
 	if err != nil {
 		a.log.Error("the data directory can't be opened: calls go on and nothing is recorded", "error", err)
 		return

@@ -78,7 +78,8 @@ func (s *Store) keep(ctx context.Context, r *Recording, rec consent.Record) erro
 	if err != nil {
 		return err
 	}
-	id, kept, sum := r.id, r.row, summaryOf(r.id, rec, r.start, s.numbers)
+	id, kept, sum := r.id, r.row, summaryOf(r.id, rec, r.start)
+	sum.read(s.numbers)
 	var k key // written by the committer; read here only after it answered
 	err = s.keys.update(ctx, func(t keysTx) (err error) {
 		if _, second, err := getRow(t.Tx, id); second || err != nil {

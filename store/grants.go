@@ -226,6 +226,10 @@ func (k *keyring) summary(id string, r row) (s Summary, err error) {
 
 // put writes a recording's row with its summary, and lists it by that.
 func (t keysTx) put(id string, r row, s Summary) error {
+	return errors.Join(t.write(id, r, s), t.list(id, r, s))
+}
+
+func (t keysTx) write(id string, r row, s Summary) error {
 	rk, _, err := t.grantKey(r.Grant)
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", id, err)
@@ -239,7 +243,7 @@ func (t keysTx) put(id string, r row, s Summary) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(t.Bucket(bRecording).Put([]byte(id), raw), t.list(id, r, s))
+	return t.Bucket(bRecording).Put([]byte(id), raw)
 }
 
 func getRow(tx *bolt.Tx, id string) (r row, ok bool, err error) {

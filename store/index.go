@@ -45,11 +45,9 @@ type Summary struct {
 	Region       string `json:"region,omitempty"`
 }
 
-func summaryOf(id string, rec consent.Record, start time.Time, numbers phone.Book) Summary {
-	s := Summary{ID: id, Call: rec.Call.ID, Grant: rec.Hash(), Trunk: rec.Call.Trunk, Direction: rec.Call.Direction,
+func summaryOf(id string, rec consent.Record, start time.Time) Summary {
+	return Summary{ID: id, Call: rec.Call.ID, Grant: rec.Hash(), Trunk: rec.Call.Trunk, Direction: rec.Call.Direction,
 		Remote: rec.Call.Remote, Local: rec.Call.Local, Purpose: rec.Purpose.Name, State: StateRecording, Started: start.UTC()}
-	s.read(numbers)
-	return s
 }
 
 // read reads the parties' numbers.

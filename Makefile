@@ -48,6 +48,7 @@ mutate: ## breaks each invariant on purpose; the suite must notice
 bench: ## costs beside the machine's floor, in one run
 	$(GO) test -run xxx -bench . -benchtime 20000x ./media ./media/dtmf
 	$(GO) test -run xxx -bench . -benchtime 2000x ./store
+	STORE_BENCH=1000000 $(GO) test -count=1 -run TestBenchSearch -v -timeout 15m ./store # two minutes, and 2 GB of disk
 	E2E_BENCH=1 $(GO) test -count=1 -run TestBench -v -timeout 15m ./e2e
 
 bench-media: ## RTP through the gate, rtpengine and a floor in C; QUICK=1 for two minutes' worth, ARGS for more

@@ -156,6 +156,9 @@ func (b *Bindings) Load(context.Context) (values [][]byte, err error) {
 	return values, nil
 }
 
+// tokenSize is enough that two names never meet.
+const tokenSize = 16
+
 func (b *Bindings) token(name string) string {
 	mac := hmac.New(sha256.New, b.key[:])
 	mac.Write([]byte(name))

@@ -316,6 +316,7 @@ func TestTheMetricsHaveTheirNames(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{"consentgate_recordings_active": 1, "consentgate_recordings_unaccounted": 0,
+		"consentgate_recordings_kept{purpose=training}{state=sealed}": 1, "consentgate_recordings_kept{purpose=training}{state=recording}": 1,
 		"consentgate_recordings_total{outcome=sealed}": 1, "consentgate_audit_size": 6, "consentgate_audit_append_seconds": 6} {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s is %v (there: %v), want %v", name, v, ok, want)

@@ -81,7 +81,8 @@ func (s *Store) keep(ctx context.Context, r *Recording, rec consent.Record) erro
 	if err != nil {
 		return err
 	}
-	id, kept, start := r.id, r.row, r.start
+	id, kept, sum := r.id, r.row, summaryOf(r.id, rec, r.start)
+	sum.read(s.numbers)
 	var k key // written by the committer; read here only after it answered
 	err = s.keys.update(ctx, func(t keysTx) (err error) {
 		if _, second, err := getRow(t.Tx, id); second || err != nil {
@@ -90,7 +91,7 @@ func (s *Store) keep(ctx context.Context, r *Recording, rec consent.Record) erro
 		if k, err = t.fileKey(id, kept); err != nil {
 			return err
 		}
-		return t.index(id, kept, summaryOf(id, rec, start))
+		return t.index(id, kept, sum)
 	})
 	if err != nil {
 		return err

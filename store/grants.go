@@ -224,8 +224,12 @@ func (k *keyring) summary(id string, r row) (s Summary, err error) {
 	return s, err
 }
 
-// put writes a recording's row with its summary.
+// put writes a recording's row with its summary, and lists it by that.
 func (t keysTx) put(id string, r row, s Summary) error {
+	return errors.Join(t.write(id, r, s), t.list(id, r, s))
+}
+
+func (t keysTx) write(id string, r row, s Summary) error {
 	rk, _, err := t.grantKey(r.Grant)
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", id, err)

@@ -119,7 +119,7 @@ func TestNothingIsLostToARotation(t *testing.T) {
 			id := make([]byte, idSize)
 			id[0], id[1] = byte(n), byte(n>>8)
 			name, row := idText.EncodeToString(id), row{Grant: r.Hash(), Salt: []byte("salt"), Start: int64(n + 1)}
-			if err := s.keys.update(ctx, func(k keysTx) error { return k.index(name, row, Summary{ID: name, Remote: "+442079460123"}) }); err != nil {
+			if err := s.keys.update(ctx, func(k keysTx) error { return k.index(name, row, Summary{ID: name, RemoteNumber: "+442079460123"}) }); err != nil {
 				t.Error(err)
 				return
 			}

@@ -2,17 +2,15 @@ package store
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"consentgate/consent"
+	"consentgate/store/phone"
 )
 
 // States of a recording.
@@ -39,11 +37,23 @@ type Summary struct {
 	Ended     time.Time         `json:"ended,omitzero"`
 	Seconds   float64           `json:"seconds"`
 	Bytes     int64             `json:"bytes"`
+
+	// What the recording is found by: the parties' numbers as they were read when
+	// it was made, and the country that national ones were completed for.
+	RemoteNumber string `json:"remote_number"`
+	LocalNumber  string `json:"local_number"`
+	Region       string `json:"region,omitempty"`
 }
 
 func summaryOf(id string, rec consent.Record, start time.Time) Summary {
 	return Summary{ID: id, Call: rec.Call.ID, Grant: rec.Hash(), Trunk: rec.Call.Trunk, Direction: rec.Call.Direction,
 		Remote: rec.Call.Remote, Local: rec.Call.Local, Purpose: rec.Purpose.Name, State: StateRecording, Started: start.UTC()}
+}
+
+// read reads the parties' numbers.
+func (s *Summary) read(numbers phone.Book) {
+	rules := numbers.Of(s.Trunk)
+	s.RemoteNumber, s.LocalNumber, s.Region = rules.Read(s.Remote), rules.Read(s.Local), rules.Region
 }
 
 var idText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -72,91 +82,14 @@ func idBytes(id string) (raw [idSize]byte, err error) {
 	return [idSize]byte(b), nil
 }
 
-// numberIndex is the name of the key that numbers' tokens are made with.
-const numberIndex = "number-index"
-
-// tokenSize is enough that two numbers of a telephone network never meet.
-const tokenSize = 16
-
-// token is what a number is found by: a keyed hash. Without the key, which the
-// root wraps, numbers can't be tried out.
-func token(k key, number string) []byte {
-	mac := hmac.New(sha256.New, k[:])
-	mac.Write([]byte(normalise(number)))
-	return mac.Sum(nil)[:tokenSize]
-}
-
-// token is that of a number that is looked for.
-func (s *Store) token(ctx context.Context, number string) ([]byte, error) {
-	k, err := s.keys.system(ctx, numberIndex)
-	if err != nil {
-		return nil, err
-	}
-	return token(k, number), nil
-}
-
-// normalise makes one spelling of many: URI schemes, hosts and parameters and
-// visual separators go, 00 becomes +.
-func normalise(number string) string {
-	n := strings.ToLower(strings.TrimSpace(number))
-	if _, uri, ok := strings.Cut(n, "<"); ok { // RFC 3261 section 20.10: name and address
-		n, _, _ = strings.Cut(uri, ">")
-	}
-	for _, scheme := range []string{"sip:", "sips:", "tel:"} {
-		n = strings.TrimPrefix(n, scheme)
-	}
-	n, _, _ = strings.Cut(n, ";")
-	if user, _, ok := strings.Cut(n, "@"); ok {
-		n = user
-	}
-	digits := strings.NewReplacer(" ", "", "-", "", ".", "", "(", "", ")", "", "/", "").Replace(n)
-	if strings.Trim(digits, "+0123456789*#") != "" {
-		return n // a name
-	}
-	if rest, ok := strings.CutPrefix(digits, "00"); ok {
-		digits = "+" + rest
-	}
-	return digits
-}
-
-// numberKey sorts a number's recordings by time.
-func numberKey(token []byte, start int64, id string) []byte {
-	k := append(make([]byte, 0, len(token)+8+len(id)), token...)
-	return append(append(k, timeKey(start)...), id...)
-}
-
 // index puts a recording's row and what it is found by.
 func (t keysTx) index(id string, r row, sum Summary) error {
-	k, err := t.need(bSystem, asSystemKey, numberIndex)
-	if err != nil {
-		return err
-	}
-	err = errors.Join(t.put(id, r, sum),
-		t.Bucket(bTime).Put(append(timeKey(r.Start), id...), nil),
-		t.Bucket(bGrant).Put(r.Grant[:], []byte(id)))
-	for _, number := range []string{sum.Remote, sum.Local} {
-		err = errors.Join(err, t.Bucket(bNumber).Put(numberKey(token(k, number), r.Start, id), nil))
-	}
-	return err
+	return errors.Join(t.put(id, r, sum), t.Bucket(bGrant).Put(r.Grant[:], []byte(id)))
 }
 
 // unindex takes all of it away again. The grant's key stays.
 func (t keysTx) unindex(id string, r row) error {
-	sum, err := t.summary(id, r)
-	if err != nil {
-		return err
-	}
-	k, err := t.need(bSystem, asSystemKey, numberIndex)
-	if err != nil {
-		return err
-	}
-	err = errors.Join(t.Bucket(bRecording).Delete([]byte(id)),
-		t.Bucket(bTime).Delete(append(timeKey(r.Start), id...)),
-		t.Bucket(bGrant).Delete(r.Grant[:]))
-	for _, number := range []string{sum.Remote, sum.Local} {
-		err = errors.Join(err, t.Bucket(bNumber).Delete(numberKey(token(k, number), r.Start, id)))
-	}
-	return err
+	return errors.Join(t.Bucket(bRecording).Delete([]byte(id)), t.Bucket(bGrant).Delete(r.Grant[:]), t.unlist(id, r))
 }
 
 // forget takes a recording's rows away. What the log has of its grant stays, and

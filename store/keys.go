@@ -24,8 +24,7 @@ var (
 	bKEK       = []byte("kek")       // bucket id -> key wrapped by the root
 	bGrantKey  = []byte("grant-key") // grant hash -> grantRow
 	bRecording = []byte("recording") // recording id -> row
-	bNumber    = []byte("number")    // token | start | recording id -> nothing
-	bTime      = []byte("time")      // start | recording id -> nothing
+	bCatalog   = []byte("catalog")   // what recordings are found by, in blocks: package catalog
 	bGrant     = []byte("grant")     // grant hash -> recording id
 	bErasing   = []byte("erasing")   // recording id -> an erasure that isn't logged yet
 )
@@ -106,7 +105,7 @@ func prepareKeyring(ctx context.Context, db *bolt.DB, dir string, cell rootcell.
 		return nil, err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bNumber, bTime, bGrant, bErasing} {
+		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bCatalog, bGrant, bErasing} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -234,5 +233,3 @@ func (k *keyring) turn(ctx context.Context, epoch uint64, root key, more func(fr
 
 // contextForever is for writes whose caller has no deadline.
 var contextForever = context.Background()
-
-func timeKey(start int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(start)) }

@@ -128,17 +128,3 @@ func TestAFreshGrantIsNotUnaccounted(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// TestNumbersOfOneSpellingAreOne.
-func TestNumbersOfOneSpellingAreOne(t *testing.T) {
-	for in, want := range map[string]string{
-		"+44 20 7946 0123": "+442079460123", "0044-20-7946.0123": "+442079460123", "tel:+44-20-7946-0123;ext=1": "+442079460123",
-		"sip:+442079460123@x.example:5060;user=phone": "+442079460123", "sips:+442079460123@x": "+442079460123",
-		`"Bob" <sip:+442079460123@x>;tag=1`: "+442079460123", "112": "112", "*43": "*43", "sip:Bob@x.example": "bob", "": "",
-		"020 7946 0123": "02079460123",
-	} {
-		if got := normalise(in); got != want {
-			t.Errorf("%q becomes %q, want %q", in, got, want)
-		}
-	}
-}

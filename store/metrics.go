@@ -43,6 +43,7 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) error {
 		gauge("recordings_unaccounted", "Consents that ended neither in a recording nor in a reason. Always 0.",
 			func() float64 { return float64(s.unaccounted()) }),
 		gauge("audit_size", "Entries of the audit log.", func() float64 { return float64(s.audit.Size()) }),
+		keptCollector{s},
 		gauge("disk_free_bytes", "Free bytes on the data directory's file system, ten seconds ago at most.", s.disk.free),
 		gauge("disk_level", "0: there is room; 1: below disk.low; 2: below disk.stop, no recording begins; 3: the disk doesn't say, likewise.",
 			func() float64 { return float64(s.disk.level()) }),
@@ -84,5 +85,23 @@ func (t trunkBytes) Collect(to chan<- prometheus.Metric) {
 	for trunk, most := range t.store.usage.quotas {
 		to <- prometheus.MustNewConstMetric(t.used, prometheus.GaugeValue, float64(t.store.usage.of(trunk, running)), trunk)
 		to <- prometheus.MustNewConstMetric(t.most, prometheus.GaugeValue, float64(most), trunk)
+	}
+}
+
+// keptCollector tells how many recordings there are.
+type keptCollector struct{ s *Store }
+
+var keptDesc = prometheus.NewDesc("consentgate_recordings_kept", "Recordings that there are, by purpose and state.", []string{"purpose", "state"}, nil)
+
+func (k keptCollector) Describe(to chan<- *prometheus.Desc) { to <- keptDesc }
+
+func (k keptCollector) Collect(to chan<- prometheus.Metric) {
+	counts, err := k.s.Counts()
+	if err != nil {
+		k.s.log.Error("the numbers of recordings can't be told", "error", err)
+		return // the others still can
+	}
+	for _, c := range counts {
+		to <- prometheus.MustNewConstMetric(keptDesc, prometheus.GaugeValue, float64(c.N), c.Purpose, c.State)
 	}
 }

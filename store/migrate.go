@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"consentgate/consent"
+	"consentgate/store/phone"
 )
 
 // In version 1 a recording's bucket wrapped the key of its file and sealed its
@@ -23,13 +25,13 @@ import (
 //
 // Each step is one transaction. A crash between two leaves what the next start
 // carries on from: after 1 with 1, which makes no key twice, after 2 with 3.
-func migrate(dir string, keys *keyring, log *slog.Logger) error {
+func migrate(dir string, keys *keyring, numbers phone.Book, log *slog.Logger) error {
 	var version string
 	if err := keys.db.View(func(tx *bolt.Tx) error { version = versionOf(tx); return nil }); err != nil || version == schemaVersion {
 		return err
 	}
 	log.Info("bringing the data directory to the present version; this is done once", "dir", dir)
-	m := migration{keys: keys}
+	m := migration{keys, numbers}
 	rows, err := m.oldRows()
 	if err != nil {
 		return err
@@ -41,7 +43,10 @@ func migrate(dir string, keys *keyring, log *slog.Logger) error {
 }
 
 // migration is one under way.
-type migration struct{ keys *keyring }
+type migration struct {
+	keys    *keyring
+	numbers phone.Book
+}
 
 // oldRow is a recording's row as version 1 wrote it, and what it held sealed.
 type oldRow struct {
@@ -227,7 +232,13 @@ func (m migration) finish(t keysTx, rows map[string]oldRow) error {
 			return err
 		}
 		wrapped := seal(derive(rk, forOldKey, nil), asRecordingKey, id, r.file[:])
+		r.summary.read(m.numbers)
 		if err := t.put(id, row{Grant: r.Grant, Start: r.Start, End: r.End, Wrapped: wrapped}, r.summary); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"number", "time"} { // what version 1 found recordings by
+		if err := t.DeleteBucket([]byte(name)); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
 			return err
 		}
 	}

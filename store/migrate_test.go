@@ -11,6 +11,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"consentgate/store/phone"
 	"consentgate/store/rootcell"
 )
 
@@ -140,7 +141,7 @@ func steps(t *testing.T, dir string, n int) {
 	t.Helper()
 	keys, err := openKeyring(context.Background(), dir, rootcell.NewFile(DefaultRootFile(dir)))
 	must(t, err)
-	m := migration{keys: keys}
+	m := migration{keys, phone.Book{}}
 	rows, err := m.oldRows()
 	must(t, err)
 	db, err := openDB(filepath.Join(dir, auditFile))

@@ -2,136 +2,208 @@ package store
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
+	"consentgate/consent"
+	"consentgate/store/catalog"
 )
 
 // ErrNotFound means that there is no such recording, or none any more.
 var ErrNotFound = errors.New("no such recording")
 
+// ErrQuery means that a search can't be done as it is asked for.
+var ErrQuery = errors.New("the search can't be done")
+
 // Query says which recordings are wanted; what is zero doesn't restrict.
 type Query struct {
-	Party    string // a number of either party, in any spelling
-	From, To time.Time
-	Purpose  string
-	Trunk    string
-	State    string
-	Limit    int    // 0: 100; at most 1000
-	Cursor   string // of the page before; "" for the first
+	Party     string    // a number of either party, in any spelling
+	Agent     string    // a number of the local party, in any spelling
+	From      time.Time // the first moment of their start that is wanted
+	To        time.Time // the first that isn't any more
+	Purpose   string
+	Trunk     string
+	Direction consent.Direction
+	State     string
+	Limit     int    // of a page; 0: 100; at most MaxPage
+	Cursor    string // of the page before, of the same search; "" for the first
 }
 
+// MaxPage is how many recordings a page can have.
+const MaxPage = 1000
+
 // Search returns recordings, the latest first, and the cursor of the next page,
-// "" at the end.
+// "" at the end. Recordings that come or go meanwhile move no other: none of
+// those that stay is on two pages, or on none. An error that is ErrQuery is the
+// query's.
 func (s *Store) Search(q Query) (page []Summary, cursor string, err error) {
+	if err := q.check(); err != nil {
+		return nil, "", err
+	}
 	limit := q.Limit
-	if limit <= 0 {
+	if limit == 0 {
 		limit = 100
 	}
-	limit = min(limit, 1000)
-	bucket, prefix := bTime, []byte(nil)
-	if q.Party != "" {
-		if prefix, err = s.token(contextForever, q.Party); err != nil {
-			return nil, "", err
+	err = s.keys.view(func(t keysTx) error {
+		page, cursor = nil, ""
+		k, err := t.lookup(bSystem, asSystemKey, numberIndex)
+		if errors.Is(err, errNoKey) && q.Cursor == "" {
+			return nil // there never was a recording
 		}
-		bucket = bNumber
-	}
-	from, err := q.from(prefix)
+		if err != nil {
+			return err
+		}
+		f, err := s.filter(q, k)
+		if err != nil {
+			return err
+		}
+		var last catalog.Position
+		return t.catalog().Scan(f, func(r catalog.Row) (more bool, err error) {
+			sum, err := t.listed(r)
+			if err != nil || !q.wants(sum) {
+				return true, err
+			}
+			if len(page) == limit {
+				cursor = q.cursor(k, last)
+				return false, nil
+			}
+			page, last = append(page, sum), r.Position
+			return true, nil
+		})
+	})
 	if err != nil {
 		return nil, "", err
 	}
-	for {
-		rows, last, err := s.scan(bucket, prefix, from, q.From, limit)
-		if err != nil {
-			return nil, "", err
-		}
-		for i, r := range rows {
-			sum, err := s.keys.summary(r.id, r.row)
-			if err != nil {
-				return nil, "", err
-			}
-			if !q.wants(sum) {
-				continue
-			}
-			page = append(page, sum)
-			if len(page) == limit {
-				if i == len(rows)-1 && last == nil {
-					return page, "", nil
-				}
-				return page, idText.EncodeToString(r.key), nil
-			}
-		}
-		if last == nil {
-			return page, "", nil
-		}
-		from = last
-	}
+	return page, cursor, nil
 }
 
-// from is the key that the page's keys stand before.
-func (q Query) from(prefix []byte) ([]byte, error) {
-	if q.Cursor != "" {
-		k, err := idText.DecodeString(q.Cursor)
-		if err != nil || !bytes.HasPrefix(k, prefix) {
-			return nil, fmt.Errorf("the cursor %q isn't one of this search", q.Cursor)
-		}
-		return k, nil
+// check refuses what can't be meant.
+func (q Query) check() error {
+	switch {
+	case q.Limit < 0 || q.Limit > MaxPage:
+		return fmt.Errorf("%w: a page of %d recordings; allowed: 1 to %d", ErrQuery, q.Limit, MaxPage)
+	case !q.From.IsZero() && !q.To.IsZero() && !q.From.Before(q.To):
+		return fmt.Errorf("%w: it is to end at %s, before it begins", ErrQuery, q.To.Format(time.RFC3339))
+	case q.State != "" && stateCodes[q.State] == 0:
+		return fmt.Errorf("%w: there is no state %q; allowed: %s, %s, %s", ErrQuery, q.State, StateRecording, StateSealed, StateTruncated)
+	case q.Direction != "" && directionCodes[q.Direction] == 0:
+		return fmt.Errorf("%w: there is no direction %q; allowed: %s, %s", ErrQuery, q.Direction, consent.Inbound, consent.Outbound)
 	}
-	end := append(append([]byte(nil), prefix...), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+	return nil
+}
+
+// filter is the query as the catalog knows it.
+func (s *Store) filter(q Query, k key) (catalog.Filter, error) {
+	f := catalog.Any()
 	if !q.To.IsZero() {
-		binary.BigEndian.PutUint64(end[len(prefix):], uint64(q.To.UnixNano()))
-		end = end[:len(prefix)+8]
+		f.Before = catalog.Position{Start: nanoseconds(q.To)}
 	}
-	return end, nil
+	if !q.From.IsZero() {
+		f.Since = nanoseconds(q.From)
+	}
+	if q.Cursor != "" {
+		p, err := q.position(k)
+		if err != nil {
+			return f, err
+		}
+		f.Before = p // it is of this query, so before its To
+	}
+	numbers := func(spelling string) (hashes []uint64) {
+		for _, n := range s.numbers.Readings(spelling) {
+			hashes = append(hashes, hashedNumber(k, n))
+		}
+		return hashes
+	}
+	if q.Party != "" {
+		f.Either = numbers(q.Party)
+	}
+	if q.Agent != "" {
+		f.Local = numbers(q.Agent)
+	}
+	if q.Purpose != "" {
+		f.Purpose(hashedName(k, "purpose", q.Purpose))
+	}
+	if q.Trunk != "" {
+		f.Trunk(hashedName(k, "trunk", q.Trunk))
+	}
+	if q.State != "" {
+		f.State(stateCodes[q.State])
+	}
+	if q.Direction != "" {
+		f.Direction(directionCodes[q.Direction])
+	}
+	return f, nil
 }
 
+// nanoseconds since 1970, at most until 2262.
+func nanoseconds(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, 0)):
+		return 0
+	case t.After(time.Unix(0, catalog.End.Start)):
+		return catalog.End.Start
+	}
+	return t.UnixNano()
+}
+
+// wants looks at what the catalog has hashes of only that may meet.
 func (q Query) wants(s Summary) bool {
-	return (q.Purpose == "" || s.Purpose == q.Purpose) && (q.Trunk == "" || s.Trunk == q.Trunk) &&
-		(q.State == "" || s.State == q.State)
+	return (q.Purpose == "" || s.Purpose == q.Purpose) && (q.Trunk == "" || s.Trunk == q.Trunk)
 }
 
-type scanned struct {
-	key []byte
-	id  string
-	row row
+// listed reads what the catalog lists.
+func (t keysTx) listed(r catalog.Row) (Summary, error) {
+	id := idText.EncodeToString(r.ID[:])
+	row, ok, err := getRow(t.Tx, id)
+	if err != nil {
+		return Summary{}, fmt.Errorf("recording %s: %w", id, err)
+	}
+	if !ok {
+		return Summary{}, fmt.Errorf("recording %s is listed and isn't there", id)
+	}
+	return t.summary(id, row)
 }
 
-// scan reads up to n rows before a key, newest first; last is where to go on,
-// nil at the end.
-func (s *Store) scan(bucket, prefix, before []byte, since time.Time, n int) (rows []scanned, last []byte, err error) {
-	err = s.keys.read(func(tx *bolt.Tx) error {
-		cur := tx.Bucket(bucket).Cursor()
-		k, _ := cur.Seek(before)
-		if k == nil {
-			k, _ = cur.Last()
-		} else {
-			k, _ = cur.Prev()
-		}
-		for ; k != nil && bytes.HasPrefix(k, prefix); k, _ = cur.Prev() {
-			rest := k[len(prefix):]
-			if !since.IsZero() && int64(binary.BigEndian.Uint64(rest)) < since.UnixNano() {
-				return nil
-			}
-			id := string(rest[8:])
-			r, ok, err := getRow(tx, id)
-			if err != nil {
-				return err
-			}
-			if ok {
-				rows = append(rows, scanned{bytes.Clone(k), id, r})
-			}
-			if len(rows) == n {
-				last = bytes.Clone(k)
-				return nil
-			}
-		}
-		return nil
-	})
-	return rows, last, err
+// errCursor is the answer to a cursor that Search didn't give, or not to this
+// query.
+var errCursor = fmt.Errorf("%w: its cursor is of another search, or none at all; begin without a cursor", ErrQuery)
+
+const cursorSize = 8 + idSize + 16
+
+// cursor says where a page ended, and by a keyed hash of which query.
+func (q Query) cursor(k key, p catalog.Position) string {
+	at := append(binary.BigEndian.AppendUint64(nil, uint64(p.Start)), p.ID[:]...)
+	return idText.EncodeToString(append(at, q.mark(k, at)...))
 }
+
+func (q Query) position(k key) (p catalog.Position, err error) {
+	b, err := idText.DecodeString(q.Cursor)
+	if err != nil || len(b) != cursorSize || !hmac.Equal(b[8+idSize:], q.mark(k, b[:8+idSize])) {
+		return p, errCursor
+	}
+	return catalog.Position{Start: int64(binary.BigEndian.Uint64(b)), ID: catalog.ID(b[8 : 8+idSize])}, nil
+}
+
+// mark ties a position to what is asked. Pages of one search may differ in length.
+func (q Query) mark(k key, at []byte) []byte {
+	q.Cursor, q.Limit, q.From, q.To = "", 0, q.From.UTC(), q.To.UTC()
+	text, err := json.Marshal(q)
+	if err != nil {
+		text = nil // a year that has no place in JSON: such a query finds nothing twice
+	}
+	k = derive(k, forCursor, nil)
+	mac := hmac.New(sha256.New, k[:])
+	mac.Write(bytes.Join([][]byte{at, text}, nil))
+	return mac.Sum(nil)[:16]
+}
+
+// forCursor is the label of the key that cursors are marked with.
+const forCursor = "consentgate/2/cursor"
 
 // Get returns a recording's summary.
 func (s *Store) Get(id string) (Summary, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"consentgate/internal/durable"
+	"consentgate/store/phone"
 	"consentgate/store/rootcell"
 )
 
@@ -23,6 +24,7 @@ type Options struct {
 	RootFile   string        // "": Dir with ".root" behind it, so not in a copy of Dir
 	Root       rootcell.Cell // nil: the file RootFile. It stays the caller's to close, after the store
 	Node       string
+	Numbers    phone.Book            // how the trunks' numbers are written
 	Log        *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: none
 	Disk       DiskMarks             // how little room is too little
@@ -41,6 +43,7 @@ func DefaultRootFile(dir string) string { return filepath.Clean(dir) + ".root" }
 type Store struct {
 	dir     string
 	node    string
+	numbers phone.Book
 	log     *slog.Logger
 	keys    *keyring
 	audit   *Audit
@@ -79,7 +82,7 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: o.Dir, node: o.Node, log: o.Log, keys: keys, live: map[string]*Recording{}, quit: make(chan struct{})}
+	s := &Store{dir: o.Dir, node: o.Node, numbers: o.Numbers, log: o.Log, keys: keys, live: map[string]*Recording{}, quit: make(chan struct{})}
 	s.metrics, s.usage = newMetrics(), newUsage(o.Quotas)
 	s.lookAtDisk(o)
 	if s.audit, err = openAudit(o.Dir, keys, s.metrics); err != nil {
@@ -131,7 +134,7 @@ func openKeys(o Options) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(o.Dir, keys, o.Log); err != nil {
+	if err := migrate(o.Dir, keys, o.Numbers, o.Log); err != nil {
 		return nil, errors.Join(fmt.Errorf("bringing the data directory %s from version 1 to 2 (nothing is lost, the next start tries again): %w",
 			o.Dir, err), keys.closeDB())
 	}

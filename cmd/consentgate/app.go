@@ -18,6 +18,7 @@ import (
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
 	"consentgate/store"
+	"consentgate/store/phone"
 )
 
 // App is the whole gate. Its parts are opened in order and closed in reverse.
@@ -69,11 +70,13 @@ func (a *App) openStore(reg prometheus.Registerer) {
 			return 1
 		})
 	quotas := map[string]int64{}
+	numbers := phone.Book{Default: phone.Rules{Region: a.cfg.Region}, Trunks: map[string]phone.Rules{}}
 	for _, t := range a.cfg.Trunks {
 		quotas[t.Name] = t.Quota
+		numbers.Trunks[t.Name] = t.Numbers
 	}
 	s, err := store.Open(store.Options{Dir: a.cfg.DataDir, RootFile: a.cfg.RootKey, Node: a.cfg.Node, Log: a.log, Registerer: reg,
-		Disk: a.cfg.Disk, Quotas: quotas})
+		Disk: a.cfg.Disk, Quotas: quotas, Numbers: numbers})
 	if err != nil {
 		a.log.Error("the data directory can't be opened: calls go on and nothing is recorded", "error", err)
 		return

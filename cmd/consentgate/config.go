@@ -17,6 +17,7 @@ import (
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
 	"consentgate/store"
+	"consentgate/store/phone"
 )
 
 // maxConfig bounds a configuration file, in bytes.
@@ -29,6 +30,7 @@ type Config struct {
 	RootKey       string
 	Disk          store.DiskMarks
 	Node          string
+	Region        string // of numbers without their country's code, where a trunk has none of its own; "": unknown
 	Controller    consent.Controller
 	Trunks        []TrunkConfig
 	Media         MediaConfig
@@ -56,6 +58,7 @@ type TrunkConfig struct {
 	MaxCallRate  float64       // new ones a second; 0: any number
 	MaxDuration  time.Duration // of a call; 0: any
 	Quota        int64         // bytes of its recordings; 0: any
+	Numbers      phone.Rules   // how its numbers are written
 }
 
 // SideConfig is how the gate talks to one of the two.

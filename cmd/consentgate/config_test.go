@@ -17,6 +17,7 @@ import (
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
 	"consentgate/store"
+	"consentgate/store/phone"
 )
 
 const exampleFile = "../../config.example.yaml"
@@ -144,6 +145,10 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"pbx: {", "pbx: {tls: {cert: none.pem}, ", "cert and key are both needed"},
 		{"  - name: main\n", "  - name: main\n    max_calls: -1\n", "0 is no limit"},
 		{"  - name: main\n", "  - name: main\n    max_calls_per_second: fast\n", "0 is no limit"},
+		{"trunks:", "region: UK\ntrunks:", `test.yaml:3: region: "UK": the United Kingdom's code is GB`},
+		{"trunks:", "region: Germany\ntrunks:", `region: "Germany": the code of a country with two capital letters (ISO 3166-1), for instance GB`},
+		{"  - name: main\n", "  - name: main\n    region: de\n", `test.yaml:5: trunks[0].region: "de": a country's code is written in capitals: DE`},
+		{"  - name: main\n", "  - name: main\n    bare_numbers: guess\n", `trunks[0].bare_numbers: "guess": allowed: as_is, international`},
 		{"udp://127.0.0.1:5060", "udp://0.0.0.0:5060", "name the address itself"},
 		{"udp://127.0.0.1:5060", "udp://[::1]:5060", "needs a udp:// address of its family in listen"},
 		{"udp://127.0.0.1:5060", "udp://[fe80::1%lo]:5060", "link-local"},
@@ -278,6 +283,22 @@ func TestValuesBecomeWhatTheyMean(t *testing.T) {
 	if len(pol.Parties) != 2 || pol.Timeout != 12*time.Second || pol.Withdraw != "" || pol.Purpose.Retention != 36*time.Hour ||
 		pol.Accept != '1' || pol.OnRefusal != consent.Connect {
 		t.Errorf("%+v", pol)
+	}
+}
+
+// TestATrunksNumbersAreOfItsRegion, else of the general one, wherever in the file
+// that is.
+func TestATrunksNumbersAreOfItsRegion(t *testing.T) {
+	for _, c := range []struct {
+		trunk, end string
+		want       phone.Rules
+	}{{"", "", phone.Rules{}}, {"", "region: GB\n", phone.Rules{Region: "GB"}},
+		{"    region: DE\n", "region: GB\n", phone.Rules{Region: "DE"}}, {"    region: \"\"\n", "region: GB\n", phone.Rules{Region: "GB"}},
+		{"    bare_numbers: international\n", "region: GB\n", phone.Rules{Region: "GB", BareInternational: true}}} {
+		text := strings.Replace(minimal, "  - name: main\n", "  - name: main\n"+c.trunk, 1) + c.end
+		if got := parsedOK(t, text).Trunks[0].Numbers; got != c.want {
+			t.Errorf("%q: %+v, want %+v", c.trunk+c.end, got, c.want)
+		}
 	}
 }
 

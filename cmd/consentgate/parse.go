@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"consentgate/consent"
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
+	"consentgate/store/phone"
 )
 
 // parser fills a Config from the tree.
@@ -32,6 +34,7 @@ func (p *parser) parse(root *yaml.Node) {
 		"root_key": p.text(&c.RootKey),
 		"disk":     p.disk,
 		"node":     parsed(p.reader, &c.Node, notEmpty),
+		"region":   parsed(p.reader, &c.Region, region),
 		"controller": func(n *yaml.Node, path string) {
 			p.mapping(n, path, fields{"name": parsed(p.reader, &c.Controller.Name, notEmpty), "contact": p.text(&c.Controller.Contact)})
 		},
@@ -61,7 +64,23 @@ func (p *parser) parse(root *yaml.Node) {
 	} else {
 		p.trunks(trunks)
 	}
+	for i := range c.Trunks { // region may come after trunks
+		c.Trunks[i].Numbers.Region = cmp.Or(c.Trunks[i].Numbers.Region, c.Region)
+	}
 	p.readPolicies(root)
+}
+
+// region reads a country's code; "" is none.
+func region(v string) (string, error) { return v, phone.CheckRegion(v) }
+
+func bareNumbers(v string) (international bool, err error) {
+	switch v {
+	case "as_is":
+		return false, nil
+	case "international":
+		return true, nil
+	}
+	return false, errors.New("allowed: as_is, international")
 }
 
 func notEmpty(v string) (string, error) {
@@ -125,6 +144,8 @@ func (p *parser) trunks(n *yaml.Node) {
 			"max_duration":         parsed(p.reader, &t.MaxDuration, between(0, 7*24*time.Hour, parseDuration)),
 			"max_calls_per_second": parsed(p.reader, &t.MaxCallRate, perSecond),
 			"quota":                parsed(p.reader, &t.Quota, size),
+			"bare_numbers":         parsed(p.reader, &t.Numbers.BareInternational, bareNumbers),
+			"region":               parsed(p.reader, &t.Numbers.Region, region),
 		})
 		if t.Name == "" {
 			p.errorf(n, path+".name", "is missing: it names the trunk in metrics and evidence")

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"consentgate/consent"
+	"consentgate/store/catalog"
+)
+
+// numberIndex is the name of the key that numbers and names are hashed with for
+// the catalog. Without it, and the root that wraps it, they can't be tried out.
+const numberIndex = "number-index"
+
+// ofCatalog and a month is the key bucket of what the catalog has of that month.
+const ofCatalog = "catalog/"
+
+// hashed is a number or a name as the catalog has it.
+func hashed(k key, kind, name string) uint64 {
+	mac := hmac.New(sha256.New, k[:])
+	mac.Write([]byte(kind + "\x00" + name))
+	return binary.BigEndian.Uint64(mac.Sum(nil))
+}
+
+func hashedNumber(k key, number string) uint64 { return hashed(k, "number", number) }
+
+func hashedName(k key, kind, name string) uint32 { return uint32(hashed(k, kind, name) >> 32) }
+
+// What the catalog has for states and directions: never 0, so that a row isn't
+// found by what it has none of.
+var (
+	stateCodes     = map[string]uint8{StateRecording: 1, StateSealed: 2, StateTruncated: 3}
+	directionCodes = map[consent.Direction]uint8{consent.Inbound: 1, consent.Outbound: 2}
+)
+
+// catalog is the list that recordings are found in.
+func (t keysTx) catalog() *catalog.Catalog {
+	return catalog.In(t.Bucket(bCatalog), func(month string, create bool) (catalog.Key, bool, error) {
+		k, err := t.lookup(bKEK, asBucketKey, ofCatalog+month)
+		if errors.Is(err, errNoKey) && create {
+			k, err = t.need(bKEK, asBucketKey, ofCatalog+month)
+		}
+		if errors.Is(err, errNoKey) {
+			return k, false, nil
+		}
+		return k, err == nil, err
+	})
+}
+
+// list puts a recording where it is found, or changes what is there.
+func (t keysTx) list(id string, r row, sum Summary) error {
+	k, err := t.need(bSystem, asSystemKey, numberIndex)
+	if err != nil {
+		return err
+	}
+	raw, err := idBytes(id)
+	if err != nil {
+		return err
+	}
+	entry := catalog.Row{Position: catalog.Position{Start: r.Start, ID: raw},
+		Remote: hashedNumber(k, sum.RemoteNumber), Local: hashedNumber(k, sum.LocalNumber),
+		Purpose: hashedName(k, "purpose", sum.Purpose), Trunk: hashedName(k, "trunk", sum.Trunk),
+		State: stateCodes[sum.State], Direction: directionCodes[sum.Direction]}
+	old, replaced, err := t.catalog().Put(entry)
+	if err != nil {
+		return fmt.Errorf("listing recording %s: %w", id, err)
+	}
+	return t.tally(k, func(n tally) {
+		if replaced {
+			n.add(old, -1)
+		}
+		n.add(entry, 1)
+		n[entry.Purpose].Name = sum.Purpose
+	})
+}
+
+// unlist takes a recording out of the list. Nothing has to be known of it but its
+// row.
+func (t keysTx) unlist(id string, r row) error {
+	raw, err := idBytes(id)
+	if err != nil {
+		return err
+	}
+	old, removed, err := t.catalog().Remove(catalog.Position{Start: r.Start, ID: raw})
+	if err != nil {
+		return fmt.Errorf("taking recording %s out of the list: %w", id, err)
+	}
+	if !removed {
+		return nil
+	}
+	k, err := t.lookup(bSystem, asSystemKey, numberIndex)
+	if err != nil {
+		return err
+	}
+	return t.tally(k, func(n tally) { n.add(old, -1) })
+}
+
+// renewMonth puts what the catalog has of a month under a new key: with the root
+// that wrapped the old one, what was erased goes. It is for keyring.turn, in the
+// transaction that it gives as from.
+func (t keysTx) renewMonth(month string) error {
+	next := newKey()
+	if err := t.catalog().Reseal(month, next); err != nil {
+		return fmt.Errorf("the catalog of %s: %w", month, err)
+	}
+	return t.Bucket(bKEK).Put([]byte(ofCatalog+month), seal(t.root, asBucketKey, ofCatalog+month, next[:]))
+}

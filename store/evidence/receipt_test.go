@@ -228,10 +228,10 @@ func TestANumberIsOnlyShownToWhoMaySeeIt(t *testing.T) {
 		public, agent bool
 		records       int
 	}{
-		"nobody's":      {evidence.Reader{}, false, false, 2},
-		"an officer's":  {officer, true, true, 2},
-		"the caller's":  {evidence.Reader{Party: &remote}, true, false, 1},
-		"the agent's":   {evidence.Reader{Party: &local}, false, true, 1},
+		"nobody's":       {evidence.Reader{}, false, false, 2},
+		"an officer's":   {officer, true, true, 2},
+		"the caller's":   {evidence.Reader{Party: &remote}, true, false, 1},
+		"the agent's":    {evidence.Reader{Party: &local}, false, true, 1},
 		"told otherwise": {evidence.Reader{Party: &local, Numbers: true}, false, true, 1},
 	} {
 		text := string(receiptOf(t, c, k.r))

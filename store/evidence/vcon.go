@@ -88,7 +88,12 @@ func VCon(w io.Writer, c Case, s Setting, r Reader, a Audio, at time.Time) error
 	if err != nil {
 		return err
 	}
-	text, err := encodeLine(doc)
+	return doc.write(w, a)
+}
+
+// write writes it with its audio in place.
+func (v *vcon) write(w io.Writer, a Audio) error {
+	text, err := encodeLine(v)
 	if err != nil {
 		return err
 	}

@@ -150,7 +150,7 @@ func (s *Store) item(ctx context.Context, sum Summary, o BundleOptions) (evidenc
 			return rendered(reading), err
 		}
 	}
-	return it, s.logUse(ctx, TypeExported, sum, useEvent{Recording: sum.ID, By: o.By, Why: subjectAccess, Form: "bundle", Request: o.Request})
+	return it, s.logUse(ctx, TypeExported, sum, useEvent{Recording: sum.ID, By: o.By, Why: evidence.SubjectAccess, Form: "bundle", Request: o.Request})
 }
 
 // partyOf is which of a call's parties has a number.

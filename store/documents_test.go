@@ -166,20 +166,23 @@ func TestASubjectGetsEverythingOfTheirsAndNothingElse(t *testing.T) {
 func TestEachBundleTellsOfTheOnesBefore(t *testing.T) {
 	s, _ := kit(t)
 	ask(t, s, "c-1", callerNumber).talk()
-	accesses := func(number string) int {
+	accesses := func(number string, said int) int {
 		t.Helper()
 		var out bytes.Buffer
 		must(t, s.Bundle(context.Background(), &out, bundleOf(number)))
 		dir := t.TempDir()
 		must(t, os.WriteFile(filepath.Join(dir, "b.zip"), out.Bytes(), 0o600))
+		if got := strings.Count(sh(t, dir, "unzip -p b.zip index.html"), "you asked for it"); got != said {
+			t.Errorf("the page tells of %d", got)
+		}
 		return strings.Count(sh(t, dir, "unzip -p b.zip bundle.json"), `"exported": true`)
 	}
 	for want := range 3 {
-		if got := accesses(callerNumber); got != want {
+		if got := accesses(callerNumber, want); got != want {
 			t.Errorf("bundle %d tells of %d exports", want+1, got)
 		}
 	}
-	if got := accesses("+15550100"); got != 0 {
+	if got := accesses("+15550100", 0); got != 0 {
 		t.Errorf("who never called is told of %d exports", got)
 	}
 }

@@ -55,10 +55,6 @@ func (s *Store) used(ctx context.Context, kind, purpose string, ev useEvent) err
 	return s.logUse(ctx, kind, sum, ev)
 }
 
-// subjectAccess is why a recording is given to its subject: not for what they
-// consented to, but because they have the right to it.
-const subjectAccess = "the data subject's request (GDPR Art. 15, 20)"
-
 func (s *Store) logUse(ctx context.Context, kind string, sum Summary, ev useEvent) error {
 	if ev.By == "" {
 		return errors.New("who uses a recording must be named")

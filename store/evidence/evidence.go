@@ -41,6 +41,10 @@ type Gap struct {
 	From, To time.Duration // since Case.Started
 }
 
+// SubjectAccess is the purpose of an export to who is heard in it: not one that
+// they consented to, but their right (GDPR Art. 15, 20).
+const SubjectAccess = "subject access"
+
 // Access is somebody's use of a recording, as logged.
 type Access struct {
 	At       time.Time
@@ -66,13 +70,27 @@ type Reader struct {
 	// Party is the person it is for: only their own consent, and their own
 	// number in full. nil: whoever may see both parties' consent.
 	Party *consent.Party
-	// Numbers shows every number in full. Else numbers that aren't the
-	// reader's own are left out, masked or replaced by a pseudonym.
+	// Numbers shows every number in full, but to a party not the other's that
+	// was withheld in the call. Else numbers that aren't the reader's own are
+	// left out, masked or replaced by a pseudonym.
 	Numbers bool
 }
 
-// shows reports whether a party's number may be shown in full.
-func (r Reader) shows(p consent.Party) bool { return r.Numbers || r.Party != nil && *r.Party == p }
+// shows reports whether a party's number may be shown in full: not to the other
+// party, who was not to see it in the call either (RFC 3323).
+func (c *Case) shows(r Reader, p consent.Party) bool {
+	if r.Party == nil {
+		return r.Numbers
+	}
+	return *r.Party == p || r.Numbers && !c.withheld(p)
+}
+
+// withheld reports whether a party called and asked that its number be kept from
+// the other.
+func (c *Case) withheld(p consent.Party) bool {
+	call := c.grant().Call
+	return call.Withheld && (p == consent.Local) == (call.Direction == consent.Outbound)
+}
 
 // sees reports whether a party's own consent may be shown.
 func (r Reader) sees(p consent.Party) bool { return r.Party == nil || *r.Party == p }

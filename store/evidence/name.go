@@ -39,8 +39,11 @@ func (c *Case) pseudonym(p consent.Party) string {
 
 // shown is a party's number as a reader may see it.
 func (c *Case) shown(r Reader, p consent.Party) string {
-	if n := c.number(p); r.shows(p) {
-		return visible(n)
+	switch {
+	case c.shows(r, p):
+		return visible(c.number(p))
+	case c.withheld(p):
+		return masked
 	}
 	return mask(c.number(p))
 }

@@ -81,7 +81,7 @@ func (o *contents) pageRecording(i int) pageRecording {
 		out.Gaps = append(out.Gaps, pageGap{clock(gap.From), clock(gap.To), o.cause(o.words.Causes, gap.Cause)})
 	}
 	for _, a := range c.Accesses {
-		out.Accesses = append(out.Accesses, o.access(a))
+		out.Accesses = append(out.Accesses, o.access(a, g.Purpose))
 	}
 	return out
 }
@@ -150,8 +150,8 @@ func (o *contents) consent(out *pageRecording, t *told) {
 	}
 }
 
-func (o *contents) access(a Access) pageAccess {
-	out := pageAccess{When: o.time(a.At), Who: visible(o.person(a.By)), What: o.words.Played, To: visible(a.To), Why: visible(a.Purpose), Part: o.words.Whole}
+func (o *contents) access(a Access, consented consent.Purpose) pageAccess {
+	out := pageAccess{When: o.time(a.At), Who: visible(o.person(a.By)), What: o.words.Played, To: visible(a.To), Why: o.why(a.Purpose, consented), Part: o.words.Whole}
 	if a.Exported {
 		out.What = o.words.Exported
 	}
@@ -159,6 +159,17 @@ func (o *contents) access(a Access) pageAccess {
 		out.Part = clock(a.From) + "–" + clock(a.Up)
 	}
 	return out
+}
+
+// why says in words what a recording was used for.
+func (o *contents) why(purpose string, consented consent.Purpose) string {
+	switch purpose {
+	case SubjectAccess:
+		return o.words.YouAsked
+	case consented.Name:
+		return visible(said(consented, o.b.Language))
+	}
+	return visible(purpose)
 }
 
 // said is a purpose in the page's words: in its language, else in English, else

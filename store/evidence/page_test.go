@@ -183,3 +183,35 @@ func TestWhatIsOddIsSaid(t *testing.T) {
 		t.Errorf("%d files of fifty recordings", len(files))
 	}
 }
+
+// TestThePageIsAsItWas: a change to what a person reads is a decision.
+func TestThePageIsAsItWas(t *testing.T) {
+	for _, lang := range evidence.Languages() {
+		b := bundle()
+		b.Language, b.Setting = lang, evidence.Setting{Address: "1 Example Street, London", Authority: "ICO, Wilmslow", Recipients: []string{"Dialler Cloud plc (processor)"}}
+		text, _ := pageOf(t, b, itemOf(cases()["two"]), itemOf(cases()["withdrawn"]))
+		golden(t, "page."+lang+".html", []byte(text))
+	}
+}
+
+// TestANumberThatWasWithheldIsNotShownAfterwards: to the other party, whatever is
+// said; to its owner and to an officer it is.
+func TestANumberThatWasWithheldIsNotShownAfterwards(t *testing.T) {
+	c := cases()["two"]
+	c.Records[0].Call.Withheld = true
+	tail := publicNumber[len(publicNumber)-2:]
+	it := itemOf(c)
+	it.Party = local
+	b := bundle()
+	b.Subject, b.Numbers = agentNumber, true
+	for name, text := range zipped(t, b, it) {
+		if strings.Contains(string(text), publicNumber) || strings.Contains(string(text), "•••"+tail) {
+			t.Errorf("%s shows it", name)
+		}
+	}
+	for name, r := range map[string]evidence.Reader{"an officer": officer, "its owner": {Party: &remote}} {
+		if !strings.Contains(string(vconOf(t, c, r, evidence.Audio{})), publicNumber) {
+			t.Errorf("%s isn't shown it", name)
+		}
+	}
+}

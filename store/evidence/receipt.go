@@ -89,7 +89,7 @@ func (w *writer) record(a *consent.Answer) node {
 	id := uuid8(g.At, "record", g.Hash().String(), a.Party.String())
 	subject := w.c.pseudonym(a.Party)
 	who := node{"@id": "urn:uuid:" + subject, "@type": "dpv:DataSubject", "dct:identifier": subject}
-	if w.r.shows(a.Party) {
+	if w.c.shows(w.r, a.Party) {
 		who["dct:identifier"] = w.c.number(a.Party)
 	}
 	notice := w.notice(a)

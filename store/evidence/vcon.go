@@ -139,7 +139,7 @@ func newVCon(c *Case, s Setting, r Reader, a Audio, at time.Time) (*vcon, error)
 		Parties: []vconParty{c.vconParty(r, consent.Remote), c.vconParty(r, consent.Local), controllerOf(g.Call.Controller)}}
 	full := uuid8(c.Started, "vcon", g.Hash().String())
 	out.UUID = full
-	if kind := redaction(r, a); kind != "" {
+	if kind := c.redaction(r, a); kind != "" {
 		out.UUID = uuid8(c.Started, "vcon", g.Hash().String(), kind, fmt.Sprint(r.Party))
 		out.Redacted = &vconRedacted{full, kind}
 	}
@@ -162,9 +162,9 @@ func newVCon(c *Case, s Setting, r Reader, a Audio, at time.Time) (*vcon, error)
 }
 
 // redaction says what a vCon lacks of the whole (draft section 4.1.8).
-func redaction(r Reader, a Audio) string {
+func (c *Case) redaction(r Reader, a Audio) string {
 	var out []string
-	if !r.shows(consent.Remote) || !r.shows(consent.Local) {
+	if !c.shows(r, consent.Remote) || !c.shows(r, consent.Local) {
 		out = append(out, "numbers")
 	}
 	if r.Party != nil {
@@ -181,7 +181,7 @@ func redaction(r Reader, a Audio) string {
 func (c *Case) vconParty(r Reader, p consent.Party) vconParty {
 	n := c.number(p)
 	switch {
-	case !r.shows(p) || n == "":
+	case !c.shows(r, p) || n == "":
 		return vconParty{Name: "anonymous", Validation: "none"}
 	case isNumber(n):
 		return vconParty{Tel: n}

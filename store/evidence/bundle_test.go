@@ -205,8 +205,16 @@ func TestTheSameInputGivesTheSameBundle(t *testing.T) {
 		must(t, bundle().Write(&out, sequence(itemOf(cases()["two"]), itemOf(cases()["withdrawn"]))))
 		return out.Bytes()
 	}
-	if !bytes.Equal(write(), write()) {
+	raw := write()
+	if !bytes.Equal(raw, write()) {
 		t.Error("they differ")
+	}
+	z, err := zip.NewReader(bytes.NewReader(raw), int64(len(raw)))
+	must(t, err)
+	for _, f := range z.File {
+		if !f.Modified.Equal(made) {
+			t.Errorf("%s is of %s, the bundle of %s", f.Name, f.Modified, made)
+		}
 	}
 }
 

@@ -314,3 +314,35 @@ func TestWhatCannotBeReadIsSaidInTheBundle(t *testing.T) {
 		t.Errorf("recordings with audio, and damaged ones: %q", got)
 	}
 }
+
+// TestAnOfficerMayGiveMore: the other party's voice, both numbers and names, where
+// that was decided.
+func TestAnOfficerMayGiveMore(t *testing.T) {
+	s, _ := kit(t)
+	id := ask(t, s, "c", callerNumber).talk()
+	must(t, s.Played(context.Background(), id, "eve@desk", "training", 0, 0))
+	o := bundleOf(calledNumber) // the agent asks
+	o.Both, o.Numbers, o.Staff, o.Language = true, true, true, "de"
+	var out bytes.Buffer
+	must(t, s.Bundle(context.Background(), &out, o))
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "b.zip"), out.Bytes(), 0o600))
+	sh(t, dir, "unzip -q b.zip; mv recordings/*/audio.wav .")
+	wav, err := os.ReadFile(filepath.Join(dir, "audio.wav"))
+	must(t, err)
+	for party, hz := range map[consent.Party]float64{consent.Remote: 440, consent.Local: 880} {
+		pcm, rate := track(t, wav, party)
+		if got := share(pcm[:rate], hz, rate); got < 0.97 {
+			t.Errorf("%.2f of the %s party's voice is there", got, party)
+		}
+	}
+	page := sh(t, dir, "sed 's/&#43;/+/g' index.html")
+	for _, want := range []string{callerNumber, calledNumber, "eve@desk", "Sie selbst wurden nicht gefragt", "Sie wurden angerufen"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page doesn't say %q", want)
+		}
+	}
+	if out := sh(t, dir, "ls recordings/*"); strings.Contains(out, "receipt") {
+		t.Errorf("who wasn't asked gets a receipt: %s", out)
+	}
+}

@@ -129,8 +129,8 @@ func TestABundleIsCheckedAndOpenedWithStockTools(t *testing.T) {
 	f, err := os.Create(path)
 	must(t, err)
 	must(t, bundle().Write(f, sequence(itemOf(cases()["granted"]))), f.Close())
-	run(t, dir, nil, "unzip", "-q", path, "-d", dir)
-	if out := run(t, dir, nil, "sha256sum", "-c", "MANIFEST.sha256"); strings.Count(out, ": OK") != 5 {
+	run(t, dir, "unzip", "-q", path, "-d", dir)
+	if out := run(t, dir, "sha256sum", "-c", "MANIFEST.sha256"); strings.Count(out, ": OK") != 5 {
 		t.Errorf("sha256sum says %s", out)
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "index.html"), []byte("forged"), 0o600))
@@ -142,7 +142,7 @@ func TestABundleIsCheckedAndOpenedWithStockTools(t *testing.T) {
 }
 
 // run runs a stock program; it is skipped where that isn't installed, but not on CI.
-func run(t *testing.T, dir string, in io.Reader, name string, args ...string) string {
+func run(t *testing.T, dir, name string, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
 		if os.Getenv("CI") != "" {
@@ -151,7 +151,7 @@ func run(t *testing.T, dir string, in io.Reader, name string, args ...string) st
 		t.Skip(err)
 	}
 	cmd := exec.Command(name, args...)
-	cmd.Dir, cmd.Stdin = dir, in
+	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, out)
@@ -164,7 +164,7 @@ func run(t *testing.T, dir string, in io.Reader, name string, args ...string) st
 func TestASealedBundleIsOpenedByStockAge(t *testing.T) {
 	dir := t.TempDir()
 	key := filepath.Join(dir, "key")
-	said := run(t, dir, nil, "age-keygen", "-o", key)
+	said := run(t, dir, "age-keygen", "-o", key)
 	_, recipient, _ := strings.Cut(strings.TrimSpace(said), ": ")
 	b := bundle()
 	var plain bytes.Buffer
@@ -188,13 +188,13 @@ func TestASealedBundleIsOpenedByStockAge(t *testing.T) {
 	}
 	b.Recipient = recipient
 	write(b)
-	run(t, dir, nil, "age", "-d", "-i", key, "-o", opened, sealed)
+	run(t, dir, "age", "-d", "-i", key, "-o", opened, sealed)
 	same("by the key")
 
 	must(t, os.Remove(opened))
 	b.Recipient, b.Passphrase = "", "correct horse battery staple"
 	write(b)
-	run(t, dir, strings.NewReader(b.Passphrase+"\n"), "script", "-qec", "age -d -o "+opened+" "+sealed, "/dev/null")
+	atTerminal(t, dir, "passphrase", b.Passphrase, "age", "-d", "-o", opened, sealed)
 	same("by the passphrase")
 }
 

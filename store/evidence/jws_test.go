@@ -70,12 +70,12 @@ func TestASignedVConIsCheckedWithOpenSSL(t *testing.T) {
 	write("cert", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	write("sig", raw)
 	write("signed", []byte(sig.Protected+"."+jws.Payload))
-	write("key", []byte(run(t, dir, nil, "openssl", "x509", "-in", "cert", "-pubkey", "-noout")))
-	if said := run(t, dir, nil, "openssl", "dgst", "-sha256", "-verify", "key", "-signature", "sig", "signed"); !strings.Contains(said, "Verified OK") {
+	write("key", []byte(run(t, dir, "openssl", "x509", "-in", "cert", "-pubkey", "-noout")))
+	if said := run(t, dir, "openssl", "dgst", "-sha256", "-verify", "key", "-signature", "sig", "signed"); !strings.Contains(said, "Verified OK") {
 		t.Error(said)
 	}
 	write("signed", []byte(sig.Protected+"."+jws.Payload[:len(jws.Payload)-1]+"A"))
-	if said := run(t, dir, nil, "sh", "-c", "openssl dgst -sha256 -verify key -signature sig signed || true"); strings.Contains(said, "Verified OK") {
+	if said := run(t, dir, "sh", "-c", "openssl dgst -sha256 -verify key -signature sig signed || true"); strings.Contains(said, "Verified OK") {
 		t.Error("a changed payload is good")
 	}
 }

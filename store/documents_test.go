@@ -157,6 +157,15 @@ func TestASubjectGetsEverythingOfTheirsAndNothingElse(t *testing.T) {
 			t.Fatalf("sample %d of the other party is %d", i, sample)
 		}
 	}
+	grant := must1(s.Get(first)).Grant
+	must(t, s.Entries(0, func(e store.Entry) bool {
+		var use struct{ Recording, Grant, By, Why, To string }
+		if e.Type == store.TypePlayed && (json.Unmarshal(e.Payload, &use) != nil || use.Recording != first || use.Grant != grant.String() ||
+			use.By != "eve@desk" || use.Why != "training") {
+			t.Errorf("the log says %s", e.Payload)
+		}
+		return true
+	}))
 	if n := types(t, s); n[store.TypeExported] != 3 || n[store.TypePlayed] != 1 {
 		t.Errorf("the log has %d exports, %d plays", n[store.TypeExported], n[store.TypePlayed])
 	}

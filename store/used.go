@@ -22,6 +22,7 @@ var ErrPurpose = errors.New("nobody consented to that purpose")
 // sealed under the grant's key, and goes with the recording.
 type useEvent struct {
 	Recording string  `json:"recording"`
+	Grant     string  `json:"grant"`
 	By        string  `json:"by"` // a user's name, or system
 	Why       string  `json:"why"`
 	From      float64 `json:"from,omitempty"`  // seconds; both 0: all of it
@@ -59,6 +60,7 @@ func (s *Store) logUse(ctx context.Context, kind string, sum Summary, ev useEven
 	if ev.By == "" {
 		return errors.New("who uses a recording must be named")
 	}
+	ev.Grant = sum.Grant.String()
 	if err := s.audit.appendOf(ctx, kind, ev, sum.Grant); err != nil {
 		return fmt.Errorf("logging who uses recording %s: %w", ev.Recording, err)
 	}

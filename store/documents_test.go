@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"consentgate/consent"
@@ -262,7 +264,15 @@ func TestAReceiptNamesItsPlaceInTheLog(t *testing.T) {
 	if strings.Contains(string(raw), callerNumber) {
 		t.Error("the number is in it")
 	}
+	// What the log says of its use goes with it, and the log still verifies (kit).
+	must(t, s.Played(context.Background(), id, "eve@desk", "training", 0, 0))
 	must(t, s.Erase(context.Background(), must1(s.Get(id)).Grant, "asked for"))
+	must(t, s.Entries(0, func(e store.Entry) bool {
+		if e.Type == store.TypePlayed && e.Payload != nil {
+			t.Errorf("the log still says %s", e.Payload)
+		}
+		return true
+	}))
 	if _, err := s.Receipt(context.Background(), id, evidence.Setting{}, evidence.Reader{}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("of what is erased: %v", err)
 	}
@@ -354,4 +364,34 @@ func TestAnOfficerMayGiveMore(t *testing.T) {
 	if out := sh(t, dir, "ls recordings/*"); strings.Contains(out, "receipt") {
 		t.Errorf("who wasn't asked gets a receipt: %s", out)
 	}
+}
+
+// TestAReceiptOutlastsTheLogsPayload: where that is lost the recording's own copy
+// of the consent is taken, and no place in the log is claimed.
+func TestAReceiptOutlastsTheLogsPayload(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := openStore(t, dir)
+	id := ask(t, s, "c", callerNumber).talk()
+	var seq int64 = -1
+	must(t, s.Entries(0, func(e store.Entry) bool {
+		if e.Type == store.TypeConsent {
+			seq = e.Seq
+		}
+		return seq < 0
+	}))
+	must(t, s.Close())
+	db, err := bolt.Open(filepath.Join(dir, "audit.db"), 0o600, nil)
+	must(t, err)
+	must(t, db.Update(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte("payload")).Delete(binary.BigEndian.AppendUint64(nil, uint64(seq)))
+	}), db.Close())
+	s = openStore(t, dir)
+	defer func() { must(t, s.Close()) }()
+	raw, err := s.Receipt(context.Background(), id, evidence.Setting{}, evidence.Reader{Party: new(consent.Party)})
+	must(t, err)
+	if text := string(raw); !strings.Contains(text, callerNumber) || strings.Contains(text, `"cg:auditEntry"`) {
+		t.Errorf("%s", raw)
+	}
+	var out bytes.Buffer
+	must(t, s.Bundle(context.Background(), &out, bundleOf(callerNumber)))
 }

@@ -30,8 +30,8 @@ interop: peers ## calls between makes of phones, and their RTP as a sniffer sees
 	CI=$${CI:-} $(GO) test -count=1 -timeout 10m -parallel 4 -run '^TestInterop' ./e2e
 
 peers: ## installs what tests call and listen with, where it is missing
-	@for p in sipp baresip kamailio espeak-ng sox ffmpeg sngrep; do command -v $$p >/dev/null || missing=1; done; \
-	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -yq sip-tester baresip kamailio espeak-ng sox ffmpeg sngrep; }
+	@for p in sipp baresip kamailio espeak-ng sox ffmpeg sngrep age unzip; do command -v $$p >/dev/null || missing=1; done; \
+	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -yq sip-tester baresip kamailio espeak-ng sox ffmpeg sngrep age unzip; }
 	@for p in tshark linphonec; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends tshark linphone-cli; } # recommended: mDNS, desktops
 

@@ -3,10 +3,6 @@ package store
 import (
 	"encoding/json"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
-
-	"consentgate/consent"
 )
 
 // settleRows tells the rows of recordings how they ended, where the log has it
@@ -36,19 +32,4 @@ func (s *Store) settleRows() error {
 		}
 		return nil
 	})
-}
-
-// ofGrant reads the entries of a grant that go with its key.
-func (a *Audit) ofGrant(g consent.Hash) (out []Entry, err error) {
-	err = a.read(func(tx *bolt.Tx) error {
-		for _, seq := range ofGrantSeqs(tx, g) {
-			e, err := entryOf(tx, seqKey(seq), tx.Bucket(bLeaf).Get(seqKey(seq)), a.keys.payloadKey)
-			if err != nil {
-				return err
-			}
-			out = append(out, e)
-		}
-		return nil
-	})
-	return out, err
 }

@@ -12,11 +12,15 @@ import (
 
 	"github.com/pion/rtp"
 
+	"consentgate/consent"
 	"consentgate/media/codec"
 )
 
 // narrow is the least rate of what is rendered, Hz.
 const narrow = 8000
+
+// mostSamples fit into one WAV file: about 37 hours, or half of that at 16 kHz.
+const mostSamples = (math.MaxUint32 - 64) / 4
 
 var errTooLong = errors.New("the recording is too long for one WAV file")
 
@@ -29,8 +33,22 @@ var errTooLong = errors.New("the recording is too long for one WAV file")
 // The file is read twice, for a WAV file begins with its length; memory is a few
 // seconds of audio.
 func (s *Store) WAV(ctx context.Context, id string, w io.Writer) (Reading, error) {
+	return s.render(ctx, id, w, nil)
+}
+
+// render is WAV; where only isn't nil the other party is left out, and its side
+// is silence.
+func (s *Store) render(ctx context.Context, id string, w io.Writer, only *consent.Party) (Reading, error) {
+	heard := func(take func(content) error) func(content) error {
+		return func(c content) error {
+			if only != nil && c.party != *only {
+				return nil
+			}
+			return take(c)
+		}
+	}
 	need := scout{rate: narrow}
-	first, err := s.read(ctx, id, need.take)
+	first, err := s.read(ctx, id, heard(need.take))
 	if err != nil {
 		return first, err
 	}
@@ -38,7 +56,7 @@ func (s *Store) WAV(ctx context.Context, id string, w io.Writer) (Reading, error
 	if err := out.head(); err != nil {
 		return first, err
 	}
-	reading, err := s.read(ctx, id, out.take)
+	reading, err := s.read(ctx, id, heard(out.take))
 	if err != nil {
 		return reading, err
 	}
@@ -94,7 +112,7 @@ func newRenderer(w io.Writer, rate int64, length time.Duration) *renderer {
 func (r *renderer) samples(d time.Duration) int64 { return d.Microseconds() * r.rate / 1e6 }
 
 func (r *renderer) head() error {
-	if r.length > (math.MaxUint32-64)/4 { // about 37 hours, or half of that at 16 kHz
+	if r.length > mostSamples {
 		return errTooLong
 	}
 	data := uint32(r.length * 4)

@@ -73,7 +73,7 @@ func (a *App) openStore(reg prometheus.Registerer) {
 		quotas[t.Name] = t.Quota
 	}
 	s, err := store.Open(store.Options{Dir: a.cfg.DataDir, RootFile: a.cfg.RootKey, Node: a.cfg.Node, Log: a.log, Registerer: reg,
-		Disk: a.cfg.Disk, Quotas: quotas})
+		Disk: a.cfg.Disk, Quotas: quotas, Version: programVersion(), Config: a.cfg.hash(), Witnesses: a.cfg.Audit.Witnesses, WitnessEvery: a.cfg.Audit.Every})
 	if err != nil {
 		a.log.Error("the data directory can't be opened: calls go on and nothing is recorded", "error", err)
 		return

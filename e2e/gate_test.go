@@ -342,7 +342,9 @@ func (g *gate) evidence() evidence {
 		}
 		ev.entries = append(ev.entries, e)
 		var r consent.Record
-		if e.Type == store.TypeConsent && json.Unmarshal(e.Payload, &r) == nil {
+		if e.Type == store.TypeConsent && e.Payload == nil { // it went with its recording
+			ev.records = append(ev.records, consent.Record{Kind: "erased"})
+		} else if e.Type == store.TypeConsent && json.Unmarshal(e.Payload, &r) == nil {
 			ev.records = append(ev.records, r)
 		}
 	}

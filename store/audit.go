@@ -44,6 +44,7 @@ type Audit struct {
 	signer  note.Signer
 	metrics *metrics
 	origin  string
+	clock   clock
 	*committer
 
 	mu   sync.Mutex // guards the rest
@@ -72,7 +73,7 @@ func openAudit(dir string, keys *keyring, m *metrics) (*Audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Audit{db: db, keys: keys, signer: signer, origin: signer.Name(), metrics: m, open: map[consent.Hash]time.Time{}}
+	a := &Audit{db: db, keys: keys, signer: signer, origin: signer.Name(), metrics: m, clock: systemClock(), open: map[consent.Hash]time.Time{}}
 	if err := caught(db, func() error { return db.Update(a.prepare) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("preparing %s: %w", path, err), db.Close())
 	}
@@ -180,6 +181,19 @@ type newEntry struct {
 	later         bool // it may wait for others to be written with
 	// within gives the payload where that needs the transaction; else nil.
 	within func(tx *bolt.Tx) ([]byte, error)
+	erases consent.Hash // whose mark the leaf bears although the payload stays
+}
+
+// mark is what the leaf bears of a grant: that the payload goes with it, being
+// sealed under its key, or that it is the grant's erasure.
+func (n newEntry) mark(keyName string) scope {
+	switch {
+	case n.erases != (consent.Hash{}):
+		return scopeOf(n.erases)
+	case strings.HasPrefix(keyName, ofGrant):
+		return scopeOf(n.grant)
+	}
+	return scope{}
 }
 
 // noEntry is the index of an entry that was left out.
@@ -239,9 +253,17 @@ func (a *Audit) entry(tx *bolt.Tx, seq int64, month string, n newEntry) error {
 		return fmt.Errorf("the audit log's key: %w", err)
 	}
 	salt, commitment := commitTo(payload)
-	l := leaf{Seq: seq, At: time.Now().UTC().Truncate(time.Millisecond), Type: n.kind, Commitment: commitment}
+	now, _ := a.clock()
+	l := leaf{Seq: seq, At: now.UTC().Truncate(time.Millisecond), Type: n.kind, Commitment: commitment, Scope: n.mark(name)}
+	if seq == 0 {
+		l.Scope = marksKept
+	}
 	return errors.Join(putPayload(tx, l, name, k, append(salt[:saltSize:saltSize], payload...)), a.put(tx, l, n))
 }
+
+// appendOnly is how full pages are left behind: nothing is ever put between two
+// entries. bbolt's default is half.
+const appendOnly = 0.95
 
 // put writes one entry's leaf. The tree's state is read from the transaction, never
 // from memory: a transaction that failed leaves nothing behind.
@@ -249,6 +271,9 @@ func (a *Audit) put(tx *bolt.Tx, l leaf, n newEntry) error {
 	hashes, err := tlog.StoredHashesForRecordHash(l.Seq, tlog.RecordHash(l.text()), hashReader(tx))
 	if err != nil {
 		return err
+	}
+	for _, b := range [][]byte{bLeaf, bHash, bPayload} {
+		tx.Bucket(b).FillPercent = appendOnly
 	}
 	first := tlog.StoredHashIndex(0, l.Seq)
 	for i, h := range hashes {
@@ -290,7 +315,7 @@ func (a *Audit) checkpoint(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	signed, err := note.Sign(&note.Note{Text: checkpointText(a.origin, size, root)}, a.signer)
+	signed, err := note.Sign(&note.Note{Text: Checkpoint{Origin: a.origin, Size: size, Root: root}.Text()}, a.signer)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,9 @@ package store_test
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -66,4 +68,65 @@ func BenchmarkGrantToRecorder(b *testing.B) {
 	for _, r := range rs {
 		must(b, r.Seal(time.Now(), "hang-up"))
 	}
+}
+
+// TestBenchAMillionEntries is what an auditor waits for: a log of a million
+// entries, made by many at once, verified in its data directory and as an export.
+func TestBenchAMillionEntries(t *testing.T) {
+	if os.Getenv("E2E_BENCH") == "" {
+		t.Skip("a benchmark: E2E_BENCH=1")
+	}
+	n := int64(1_000_000)
+	if v, err := strconv.ParseInt(os.Getenv("BENCH_ENTRIES"), 10, 64); err == nil {
+		n = v
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	s := openStore(t, dir)
+	rec := consent.Record{Kind: consent.Withdrawn, Call: consent.Call{ID: "c", Remote: callerNumber}}
+	var left atomic.Int64
+	left.Store(n)
+	start := time.Now()
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			for left.Add(-1) >= 0 {
+				if _, err := s.Audit().Append(context.Background(), rec); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("appended: %.0f a second", float64(n)/time.Since(start).Seconds())
+	must(t, s.Close())
+	info, err := os.Stat(filepath.Join(dir, "audit.db"))
+	must(t, err)
+	t.Logf("audit.db: %.0f bytes an entry", float64(info.Size())/float64(n))
+	start = time.Now()
+	if r := verify(t, dir); r.Size != n+2 {
+		t.Errorf("%d entries", r.Size)
+	}
+	t.Logf("verified in the data directory: %.1f s", time.Since(start).Seconds())
+	path := filepath.Join(t.TempDir(), "export")
+	out, err := os.Create(path)
+	must(t, err)
+	start = time.Now()
+	must(t, store.ExportDir(dir, store.DefaultRootFile(dir), out), out.Close())
+	t.Logf("exported: %.1f s", time.Since(start).Seconds())
+	in, err := os.Open(path)
+	must(t, err)
+	start = time.Now()
+	if r, err := store.VerifyExport(in, ""); err != nil || !r.OK() {
+		t.Errorf("%+v %v", r, err)
+	}
+	t.Logf("verified as an export: %.1f s", time.Since(start).Seconds())
+	must(t, in.Close())
+	if n > 100_000 { // it is a minute for each half million
+		return
+	}
+	start = time.Now()
+	if said, err := exec.Command("python3", "../docs/verify_audit.py", path).CombinedOutput(); err != nil {
+		t.Errorf("%v %s", err, said)
+	}
+	t.Logf("verified as an export, in Python: %.1f s", time.Since(start).Seconds())
 }

@@ -1,12 +1,16 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
 	"consentgate/consent"
+	"consentgate/store/checkpoint"
 )
 
 // Report is what a verification found.
@@ -16,10 +20,12 @@ type Report struct {
 	Root        string // base64, by the log's own checkpoint
 	Opened      int64  // payloads that were opened and agree with their commitment
 	Sealed      int64  // payloads that couldn't be opened for want of the root key
-	Erased      int64  // payloads that are gone, by an erasure that is logged
+	Erased      int64  // payloads that are gone, as a logged erasure says
 	Grants      int64  // consents to record, among the payloads opened
 	Unaccounted int64  // those without an end yet: in a running gate, the calls being recorded
-	Checked     string // the older checkpoint that was checked against; "" if none was given
+	Checked     string // the older checkpoints that were checked against; "" if none was given
+	Cosigned    []Cosigned
+	Clock       ClockReport
 	BadSeq      int64  // the first bad entry; -1 if none
 	Problem     string // what is wrong; "" if nothing
 }
@@ -27,49 +33,84 @@ type Report struct {
 // OK reports whether nothing is wrong.
 func (r Report) OK() bool { return r.Problem == "" }
 
+// payloadState is what became of an entry's payload.
+type payloadState int
+
+const (
+	payloadOpened  payloadState = iota
+	payloadSealed               // it is there; its key isn't
+	payloadDying                // it is there, and its key is gone: the log has yet to hear of the erasure
+	payloadMissing              // there is none
+)
+
 // checker verifies entries as they come, whatever they come from.
 type checker struct {
 	report Report
 	tree   frontier
 	now    Checkpoint
-	older  *Checkpoint
-	absent []int64                // the entries whose payloads weren't there to be opened
-	erased map[int64]bool         // those that erasures speak of
+	vkey   string
+	older  []Checkpoint           // by size; those that the tree has passed are taken off
+	notes  [][]byte               // the same, signed, and the log's own
 	open   map[consent.Hash]int64 // grants without an end, and their entries
+	clock  clockChecker
+	listed int // payloads sealed under grants' keys
+	erasures
 }
 
-func newChecker(signed []byte, vkey string, older []byte) (*checker, error) {
-	c := &checker{report: Report{BadSeq: -1}, open: map[consent.Hash]int64{}, erased: map[int64]bool{}}
+// newChecker begins with the log's own checkpoint. Each of kept is one that
+// somebody kept: a signed note, or the lines of a witness's file.
+func newChecker(signed []byte, vkey string, kept ...[]byte) (*checker, error) {
+	c := &checker{vkey: vkey, report: Report{BadSeq: -1}, open: map[consent.Hash]int64{}, erasures: newErasures()}
 	var err error
 	if c.now, err = ParseCheckpoint(signed, vkey); err != nil {
 		return nil, err
 	}
 	c.report.Origin, c.report.Size, c.report.Root = c.now.Origin, c.now.Size, c.now.Root.String()
-	if len(older) > 0 {
-		o, err := ParseCheckpoint(older, vkey)
+	for _, k := range kept {
+		if len(k) == 0 {
+			continue
+		}
+		more, notes, err := checkpoint.ParseKept(k, vkey)
 		if err != nil {
 			return nil, fmt.Errorf("the checkpoint given isn't one of this log: %w", err)
 		}
-		c.older = &o
-		c.report.Checked = fmt.Sprintf("%d %s", o.Size, o.Root)
-		if o.Size > c.now.Size {
-			c.bad(c.now.Size, fmt.Sprintf("the checkpoint given has %d entries, the log only %d: entries were removed", o.Size, c.now.Size))
-		}
-		c.compare()
+		c.older, c.notes = append(c.older, more...), append(c.notes, notes...)
 	}
+	c.notes = append(c.notes, signed)
+	c.sortOlder()
 	return c, nil
 }
 
+func (c *checker) sortOlder() {
+	slices.SortFunc(c.older, func(a, b Checkpoint) int {
+		return cmp.Or(cmp.Compare(a.Size, b.Size), bytes.Compare(a.Root[:], b.Root[:]))
+	})
+	c.older = slices.Compact(c.older)
+	if len(c.older) == 0 {
+		return
+	}
+	last := c.older[len(c.older)-1]
+	c.report.Checked = fmt.Sprintf("%d %s", last.Size, last.Root)
+	if n := len(c.older); n > 1 {
+		c.report.Checked += fmt.Sprintf(" and %d before", n-1)
+	}
+	if last.Size > c.now.Size {
+		c.bad(c.now.Size, fmt.Sprintf("the checkpoint given has %d entries, the log only %d: entries were removed", last.Size, c.now.Size))
+	}
+	c.compare()
+}
+
+// bad notes a finding; the one of the first entry is reported.
 func (c *checker) bad(seq int64, problem string) {
-	if c.report.Problem == "" {
+	if c.report.Problem == "" || seq < c.report.BadSeq {
 		c.report.BadSeq, c.report.Problem = seq, problem
 	}
 }
 
 // entry takes the next one: its leaf, and its salt and payload if they could be
-// opened. wrong is why they couldn't although the key is there. It returns the
-// hashes that the entry completes in the tree.
-func (c *checker) entry(text, salt, payload []byte, opened bool, wrong string) []tlog.Hash {
+// opened. wrong is why they couldn't although they are there, and the key. It
+// returns the hashes that the entry completes in the tree.
+func (c *checker) entry(text, salt, payload []byte, state payloadState, wrong string) []tlog.Hash {
 	want := c.tree.size
 	l, err := parseLeaf(text)
 	switch {
@@ -79,14 +120,23 @@ func (c *checker) entry(text, salt, payload []byte, opened bool, wrong string) [
 		c.bad(want, fmt.Sprintf("entry %d stands where %d should", l.Seq, want))
 	case wrong != "":
 		c.bad(want, wrong)
-	case opened && digest(salt, payload) != l.Commitment:
+	case state == payloadOpened && digest(salt, payload) != l.Commitment:
 		c.bad(want, "the payload isn't the one that was logged")
 	}
-	if opened {
+	switch state {
+	case payloadOpened:
 		c.report.Opened++
-		c.account(l, payload)
-	} else {
-		c.absent = append(c.absent, want)
+	case payloadSealed:
+		c.report.Sealed++
+	case payloadDying:
+		c.report.Erased++
+	}
+	if err == nil && l.Seq == want {
+		c.clock.entry(l)
+		c.note(l, state)
+		if state == payloadOpened {
+			c.account(l, payload)
+		}
 	}
 	done := c.tree.add(text)
 	c.compare()
@@ -96,50 +146,37 @@ func (c *checker) entry(text, salt, payload []byte, opened bool, wrong string) [
 // account keeps the balance of grants: each is opened once, and ends once.
 func (c *checker) account(l leaf, payload []byte) {
 	var e struct { // of a consent.Record or a recordingEvent
-		Kind  consent.Kind  `json:"kind"`
-		Grant *consent.Hash `json:"grant"`
+		Kind     consent.Kind  `json:"kind"`
+		Grant    *consent.Hash `json:"grant"`
+		Payloads []int64       `json:"payloads"`
+		// Recording names the grant where Grant doesn't.
+		Recording string `json:"recording"`
 	}
-	switch l.Type {
-	case TypeErased:
-		c.erasure(l.Seq, payload)
-		return
-	case TypeConsent, TypeSealed, TypeFailed:
-	default:
+	counts := l.Type == TypeConsent || l.Type == TypeSealed || l.Type == TypeFailed
+	if !counts && !ofAGrant(l) {
 		return
 	}
 	if err := json.Unmarshal(payload, &e); err != nil {
 		c.bad(l.Seq, "the payload can't be read")
 		return
 	}
+	granted := l.Type == TypeConsent && e.Kind == consent.Granted
+	if granted {
+		hash := consent.Hash(digest(nil, payload))
+		e.Grant = &hash
+	}
+	c.checkScope(l, e.Grant, e.Recording, e.Payloads)
 	switch {
-	case l.Type == TypeConsent && e.Kind == consent.Granted:
+	case granted:
 		c.report.Grants++
-		c.open[consent.Hash(digest(nil, payload))] = l.Seq
-	case e.Grant == nil || l.Type == TypeConsent && e.Kind != consent.Failed:
-	case l.Type != TypeConsent && !c.isOpen(*e.Grant):
+		c.open[*e.Grant] = l.Seq
+	case !counts || e.Grant == nil || l.Type == TypeConsent && e.Kind != consent.Failed:
+	case l.Type != TypeConsent && !c.isOpen(*e.Grant) && !c.misses(*e.Grant):
 		c.bad(l.Seq, "a recording ends whose consent isn't in the log, or ended before")
 	default:
 		delete(c.open, *e.Grant)
 	}
 }
-
-// erasure takes what an erasure says of the payloads before it.
-func (c *checker) erasure(at int64, payload []byte) {
-	var ev recordingEvent
-	if err := json.Unmarshal(payload, &ev); err != nil {
-		c.bad(at, "the payload can't be read")
-		return
-	}
-	for _, seq := range ev.Payloads {
-		if seq < at {
-			c.erased[seq] = true
-		}
-	}
-}
-
-// erasing takes an entry whose grant is being erased: its key is gone, and the
-// erasure will be logged.
-func (c *checker) erasing(seq int64) { c.erased[seq] = true }
 
 func (c *checker) isOpen(g consent.Hash) bool {
 	_, ok := c.open[g]
@@ -148,8 +185,10 @@ func (c *checker) isOpen(g consent.Hash) bool {
 
 // compare checks the tree where an older checkpoint speaks of it.
 func (c *checker) compare() {
-	if c.older != nil && c.tree.size == c.older.Size && c.tree.root() != c.older.Root {
-		c.bad(c.tree.size-1, "the log's beginning isn't the one of the checkpoint given: an entry up to here was changed, removed or moved")
+	for ; len(c.older) > 0 && c.older[0].Size <= c.tree.size; c.older = c.older[1:] {
+		if c.tree.root() != c.older[0].Root {
+			c.bad(max(c.tree.size-1, 0), "the log's beginning isn't the one of the checkpoint given: an entry up to here was changed, removed or moved")
+		}
 	}
 }
 
@@ -159,24 +198,8 @@ func (c *checker) end() Report {
 	} else if c.tree.root() != c.now.Root {
 		c.bad(max(c.now.Size-1, 0), "the entries don't hash to the signed root: one of them was changed or moved")
 	}
-	c.missing()
+	c.settle()
+	c.report.Clock = c.clock.end()
 	c.report.Unaccounted = int64(len(c.open))
 	return c.report
-}
-
-// missing tells which of the payloads that weren't there should be; it is called
-// when all entries were taken.
-func (c *checker) missing() {
-	for _, seq := range c.absent {
-		switch {
-		case c.erased[seq]:
-			c.report.Erased++
-		case c.report.Opened > 0: // whoever could open some could open all
-			c.bad(seq, "the payload is missing, and no erasure of it is logged")
-			c.report.Sealed++
-		default:
-			c.report.Sealed++
-		}
-	}
-	c.absent = nil
 }

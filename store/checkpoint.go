@@ -1,60 +1,18 @@
 package store
 
 import (
-	"encoding/base64"
-	"errors"
-	"fmt"
-	"strconv"
-	"strings"
-
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"consentgate/store/checkpoint"
 )
 
-// Checkpoint is a signed statement of the log's size and root hash (C2SP
-// tlog-checkpoint: origin, size, root, a blank line, signatures).
-type Checkpoint struct {
-	Origin string
-	Size   int64
-	Root   tlog.Hash
-}
-
-func checkpointText(origin string, size int64, root tlog.Hash) string {
-	return fmt.Sprintf("%s\n%d\n%s\n", origin, size, root)
-}
-
-var errCheckpoint = errors.New("not a checkpoint")
+// Checkpoint is a signed statement of the log's size and root hash.
+type Checkpoint = checkpoint.Checkpoint
 
 // ParseCheckpoint checks the signature with the log's verifier key and reads
 // the checkpoint.
 func ParseCheckpoint(signed []byte, vkey string) (Checkpoint, error) {
-	verifier, err := note.NewVerifier(strings.TrimSpace(vkey))
-	if err != nil {
-		return Checkpoint{}, fmt.Errorf("the log's verifier key: %w", err)
-	}
-	n, err := note.Open(signed, note.VerifierList(verifier))
-	if err != nil {
-		return Checkpoint{}, fmt.Errorf("the checkpoint's signature: %w", err)
-	}
-	strict := base64.StdEncoding.Strict() // one way to write it: no byte can be changed unnoticed
-	for _, sig := range append(n.Sigs, n.UnverifiedSigs...) {
-		if _, err := strict.DecodeString(sig.Base64); err != nil {
-			return Checkpoint{}, fmt.Errorf("the checkpoint's signature: %w", err)
-		}
-	}
-	lines := strings.Split(n.Text, "\n")
-	if len(lines) < 4 || lines[0] != verifier.Name() {
-		return Checkpoint{}, errCheckpoint
-	}
-	size, err := strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || size < 0 {
-		return Checkpoint{}, errCheckpoint
-	}
-	raw, err := strict.DecodeString(lines[2])
-	if err != nil || len(raw) != tlog.HashSize {
-		return Checkpoint{}, errCheckpoint
-	}
-	return Checkpoint{Origin: lines[0], Size: size, Root: tlog.Hash(raw)}, nil
+	return checkpoint.Parse(signed, vkey)
 }
 
 // frontier is the right edge of a growing Merkle tree (RFC 6962 section 2.1):

@@ -3,8 +3,6 @@ package store
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"os"
 	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
@@ -95,9 +93,5 @@ func (a *Audit) lastAnchors(wanted map[string]bool) (map[string]anchored, error)
 
 // verifierKey is what log.vkey says.
 func (a *Audit) verifierKey() (string, error) {
-	b, err := os.ReadFile(filepath.Join(filepath.Dir(a.db.Path()), VerifierFile))
-	if err != nil {
-		return "", fmt.Errorf("reading the log's verifier key: %w", err)
-	}
-	return string(b), nil
+	return readVerifier(filepath.Dir(a.db.Path()))
 }

@@ -9,22 +9,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"consentgate/consent"
 )
 
-// Types of audit entries.
 const (
-	TypeConsent  = "consent"             // a consent.Record
-	TypeStarted  = "recording.started"   // a recorder was made for a grant
-	TypeAnchor   = "recording.anchor"    // how far the running recordings have come
-	TypeSealed   = "recording.sealed"    // a recording is complete, or as complete as it gets
-	TypeFailed   = "recording.failed"    // a grant that led to no recording
-	TypeErased   = "recording.erased"    // a recording's key and file are gone
-	TypeDiskLow  = "disk.low"            // the disk has less room than it should
-	TypeDiskOK   = "disk.ok"             // it has enough again
-	TypeNodeUp   = "node.start"          // the gate started
-	TypeNodeDown = "node.stop"           // the gate stopped in order
-	leafMagic    = "consentgate-audit-1" // first word of every leaf
-	saltSize     = 32
+	leafMagic = "consentgate-audit-1" // first word of every leaf
+	saltSize  = 32
 )
 
 // leaf is what the Merkle tree holds of an entry: nothing personal, and a
@@ -34,11 +25,31 @@ type leaf struct {
 	At         time.Time // to the millisecond
 	Type       string
 	Commitment [sha256.Size]byte // SHA-256(salt | payload)
+	Scope      scope             // of the grant whose erasure takes the payload away; zero: none
+}
+
+// scope marks the leaves of one grant, so that an erasure can be checked when
+// the payloads that named the grant are gone.
+type scope [16]byte
+
+// marksKept is the mark on a log's first entry: from here on every entry that
+// goes with a grant bears its mark. Logs that version 1 began don't have it.
+var marksKept = scopeOf(consent.Hash{})
+
+// scopeOf is derived from the grant, so that an erasure that names one can't
+// list entries of another.
+func scopeOf(grant consent.Hash) scope {
+	sum := sha256.Sum256(append([]byte("consentgate/1/audit-scope\x00"), grant[:]...))
+	return scope(sum[:])
 }
 
 // text is the leaf's bytes, as they are hashed.
 func (l leaf) text() []byte {
-	return fmt.Appendf(nil, "%s %d %d %s %x\n", leafMagic, l.Seq, l.At.UnixMilli(), l.Type, l.Commitment)
+	text := fmt.Appendf(nil, "%s %d %d %s %x", leafMagic, l.Seq, l.At.UnixMilli(), l.Type, l.Commitment)
+	if l.Scope != (scope{}) {
+		text = fmt.Appendf(text, " %x", l.Scope)
+	}
+	return append(text, '\n')
 }
 
 var errLeaf = errors.New("not an audit leaf")
@@ -49,7 +60,7 @@ func parseLeaf(text []byte) (leaf, error) {
 		return leaf{}, errLeaf
 	}
 	f := strings.Split(strings.TrimSuffix(string(text), "\n"), " ")
-	if len(f) != 5 || f[0] != leafMagic {
+	if len(f) < 5 || len(f) > 6 || f[0] != leafMagic {
 		return leaf{}, errLeaf
 	}
 	seq, err1 := strconv.ParseInt(f[1], 10, 64)
@@ -59,6 +70,13 @@ func parseLeaf(text []byte) (leaf, error) {
 		return leaf{}, errLeaf
 	}
 	l := leaf{Seq: seq, At: time.UnixMilli(ms).UTC(), Type: f[3], Commitment: [sha256.Size]byte(c)}
+	if len(f) == 6 {
+		mark, err := hex.DecodeString(f[5])
+		if err != nil || len(mark) != len(scope{}) {
+			return leaf{}, errLeaf
+		}
+		l.Scope = scope(mark)
+	}
 	if string(l.text()) != string(text) {
 		return leaf{}, errLeaf
 	}
@@ -85,34 +103,4 @@ type Entry struct {
 	Leaf    string    `json:"leaf"`
 	Salt    []byte    `json:"salt,omitempty"`    // base64 in JSON
 	Payload []byte    `json:"payload,omitempty"` // base64 in JSON: the very bytes committed to
-}
-
-// recordingEvent is the payload of the recording.* entries but the anchor.
-type recordingEvent struct {
-	Recording string  `json:"recording,omitempty"`
-	Grant     string  `json:"grant"`
-	Call      string  `json:"call,omitempty"`
-	Frames    uint64  `json:"frames,omitempty"`
-	Bytes     int64   `json:"bytes,omitempty"`
-	Hash      string  `json:"hash,omitempty"` // running SHA-256 over the frames
-	Seconds   float64 `json:"seconds,omitempty"`
-	Reason    string  `json:"reason,omitempty"`
-	Truncated bool    `json:"truncated,omitempty"`
-	Payloads  []int64 `json:"payloads,omitempty"` // of recording.erased: the entries whose payloads went with it
-}
-
-// nodeEvent is the payload of node.start and node.stop.
-type nodeEvent struct {
-	Node string `json:"node"`
-}
-
-// anchorEvent is the payload of recording.anchor.
-type anchorEvent struct {
-	Running []anchored `json:"running"`
-}
-
-type anchored struct {
-	Recording string `json:"recording"`
-	Frames    uint64 `json:"frames"`
-	Hash      string `json:"hash"`
 }

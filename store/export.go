@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
 
 	"consentgate/store/rootcell"
+	"consentgate/store/witness"
 )
 
 // exportFormat names the first line of an export.
@@ -25,6 +25,8 @@ type exportHeader struct {
 	Format     string `json:"format"`
 	VKey       string `json:"vkey"`
 	Checkpoint string `json:"checkpoint"`
+	// Witnessed are the newest checkpoints with their witnesses' cosignatures.
+	Witnessed []string `json:"witnessed,omitempty"`
 }
 
 // maxExportLine bounds what a line of an export may hold, in bytes.
@@ -45,7 +47,7 @@ func (s *Store) Export(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	out, err := newExporter(w, vkey, signed)
+	out, err := newExporter(w, vkey, signed, s.dir)
 	if err != nil {
 		return err
 	}
@@ -65,15 +67,29 @@ type exporter struct {
 }
 
 // newExporter begins with the header.
-func newExporter(w io.Writer, vkey string, checkpoint []byte) (exporter, error) {
+func newExporter(w io.Writer, vkey string, signed []byte, dir string) (exporter, error) {
 	buf := bufio.NewWriter(w)
 	e := exporter{buf, json.NewEncoder(buf)}
-	return e, e.enc.Encode(exportHeader{exportFormat, strings.TrimSpace(vkey), string(checkpoint)})
+	h := exportHeader{Format: exportFormat, VKey: strings.TrimSpace(vkey), Checkpoint: string(signed)}
+	now, err := ParseCheckpoint(signed, vkey)
+	if err != nil {
+		return e, err
+	}
+	notes, err := witness.Notes(dir)
+	if err != nil {
+		return e, err
+	}
+	for _, n := range notes {
+		if c, err := ParseCheckpoint(n, vkey); err == nil && c.Size <= now.Size { // else it came since
+			h.Witnessed = append(h.Witnessed, string(n))
+		}
+	}
+	return e, e.enc.Encode(h)
 }
 
 // ExportDir is ExportCell with the root keys in files at rootFile.
 func ExportDir(dir, rootFile string, w io.Writer) error {
-	return ExportCell(contextForever, dir, cellAt(rootFile), w)
+	return ExportCell(contextForever, dir, FileCell(rootFile), w)
 }
 
 // ExportCell exports the log of a data directory, or of a copy of one; without
@@ -94,11 +110,11 @@ func ExportCell(ctx context.Context, dir string, cell rootcell.Cell, w io.Writer
 
 // export writes the log of a database that nobody writes.
 func export(tx *bolt.Tx, dir string, keys payloadKeys, w io.Writer) error {
-	vkey, err := os.ReadFile(filepath.Join(dir, VerifierFile))
+	vkey, err := readVerifier(dir)
 	if err != nil {
-		return fmt.Errorf("reading the log's verifier key: %w", err)
+		return err
 	}
-	out, err := newExporter(w, string(vkey), tx.Bucket(bMeta).Get(kCheckpoint))
+	out, err := newExporter(w, vkey, tx.Bucket(bMeta).Get(kCheckpoint), dir)
 	if err != nil {
 		return err
 	}
@@ -112,29 +128,36 @@ func export(tx *bolt.Tx, dir string, keys payloadKeys, w io.Writer) error {
 	return errors.Join(err, out.buf.Flush())
 }
 
-// VerifyExport checks an export by itself: signature, tree, commitments, and an
-// older checkpoint if one is given. vkey is the log's key as the auditor knows
-// it; "" trusts the one in the export.
-func VerifyExport(r io.Reader, vkey string, older []byte) (Report, error) {
+// VerifyExport is Auditor.VerifyExport of one who brings key and checkpoints only.
+func VerifyExport(r io.Reader, vkey string, kept ...[]byte) (Report, error) {
+	return Auditor{VKey: vkey, Kept: kept}.VerifyExport(r)
+}
+
+// VerifyExport checks an export by itself: signature, tree, commitments,
+// erasures, and what the auditor brought.
+func (a Auditor) VerifyExport(r io.Reader) (Report, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), maxExportLine)
 	if !lines.Scan() {
 		return Report{}, errors.Join(errors.New("the export is empty"), lines.Err())
 	}
 	var h exportHeader
-	if err := json.Unmarshal(lines.Bytes(), &h); err != nil || h.Format != exportFormat {
+	if err := strictJSON(lines.Bytes(), &h); err != nil || h.Format != exportFormat {
 		return Report{}, fmt.Errorf("line 1 isn't the header of an export (%q)", exportFormat)
 	}
-	if vkey != "" && strings.TrimSpace(vkey) != h.VKey {
-		return Report{}, errors.New("the export is of another log: its verifier key isn't the one given")
+	if err := a.knows(h.VKey); err != nil {
+		return Report{}, err
 	}
-	c, err := newChecker([]byte(h.Checkpoint), h.VKey, older)
+	for _, w := range h.Witnessed {
+		a.Kept = append(a.Kept[:len(a.Kept):len(a.Kept)], []byte(w))
+	}
+	c, err := newChecker([]byte(h.Checkpoint), h.VKey, a.Kept...)
 	if err != nil {
 		return Report{}, err
 	}
 	for line := 2; lines.Scan(); line++ {
-		e, err := parseEntry(lines.Bytes())
-		if err != nil {
+		var e Entry
+		if err := strictJSON(lines.Bytes(), &e); err != nil {
 			return Report{}, fmt.Errorf("line %d isn't an entry: %w", line, err)
 		}
 		c.exported(e)
@@ -142,20 +165,21 @@ func VerifyExport(r io.Reader, vkey string, older []byte) (Report, error) {
 	if err := lines.Err(); err != nil {
 		return Report{}, fmt.Errorf("reading the export: %w", err)
 	}
-	return c.end(), nil
+	err = c.cosigned(a.Witnesses)
+	return c.end(), err
 }
 
-// parseEntry reads an export's line strictly: what isn't read isn't verified.
-func parseEntry(line []byte) (e Entry, err error) {
+// strictJSON reads an export's line strictly: what isn't read isn't verified.
+func strictJSON(line []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&e); err != nil {
-		return e, err
+	if err := d.Decode(v); err != nil {
+		return err
 	}
 	if d.More() {
-		return e, errors.New("there is more behind it")
+		return errors.New("there is more behind it")
 	}
-	return e, nil
+	return nil
 }
 
 // exported takes an export's entry: what it says beside its leaf must agree
@@ -168,5 +192,9 @@ func (c *checker) exported(e Entry) {
 	if (e.Salt == nil) != (e.Payload == nil) {
 		wrong = "salt and payload belong together: one is missing"
 	}
-	c.entry([]byte(e.Leaf), e.Salt, e.Payload, e.Salt != nil, wrong)
+	state := payloadOpened
+	if e.Salt == nil {
+		state = payloadMissing
+	}
+	c.entry([]byte(e.Leaf), e.Salt, e.Payload, state, wrong)
 }

@@ -2,7 +2,11 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"testing"
 	"time"
+
+	"consentgate/consent"
 )
 
 // Packets reads a recording's packets, in the order of the file.
@@ -57,3 +61,26 @@ func (s *Store) DiskLevel() string { return s.disk.level().String() }
 
 // DiskSeen is when the disk answered last.
 func (s *Store) DiskSeen() time.Time { return s.disk.seen.Load().at }
+
+// OpenWithClock opens a store whose clock is the test's; look has it compared
+// with what really went by since the last look.
+func OpenWithClock(t *testing.T, o Options, read func() (time.Time, time.Duration)) (s *Store, look func()) {
+	t.Helper()
+	o.clock = read
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := newClockWatch(s.audit.clock)
+	return s, func() { s.watchClock(watch) }
+}
+
+// AppendAs writes what the gate never would: any payload under any grant's mark.
+func (a *Audit) AppendAs(kind string, v any, grant consent.Hash) error {
+	payload, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = a.append(context.Background(), newEntry{kind: kind, payload: payload, grant: grant})
+	return err
+}

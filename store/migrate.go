@@ -155,8 +155,8 @@ func (m migration) payloads(tx *bolt.Tx, f func(l leaf, name string, plain []byt
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", seq, err)
 		}
-		salt, payload, opened, wrong := openPayload(row, text, m.keys.payloadKey)
-		if !opened {
+		salt, payload, state, wrong := openPayload(row, text, m.keys.payloadKey)
+		if state != payloadOpened {
 			if wrong == "" {
 				wrong = "the payload is missing"
 			}

@@ -114,24 +114,24 @@ func dropPayloads(tx *bolt.Tx, g consent.Hash) (seqs []int64, err error) {
 
 // openPayload opens what lies beside a leaf. It isn't opened where there are
 // no keys, or the payload is gone; wrong is set where it should open and doesn't.
-func openPayload(row, leafText []byte, keys payloadKeys) (salt, payload []byte, opened bool, wrong string) {
+func openPayload(row, leafText []byte, keys payloadKeys) (salt, payload []byte, state payloadState, wrong string) {
 	if row == nil {
-		return nil, nil, false, ""
+		return nil, nil, payloadMissing, ""
 	}
 	name, box, found := bytes.Cut(row, []byte{0})
 	if !found {
-		return nil, nil, false, "the payload's row can't be read"
+		return nil, nil, payloadSealed, "the payload's row can't be read"
 	}
 	if keys == nil {
-		return nil, nil, false, ""
+		return nil, nil, payloadSealed, ""
 	}
 	k, err := keys(string(name))
 	if err != nil {
-		return nil, nil, false, "the payload is sealed under a key that isn't there"
+		return nil, nil, payloadSealed, "the payload is sealed under a key that isn't there"
 	}
 	plain, err := open(k, asEntry, string(leafText), box)
 	if err != nil || len(plain) < saltSize {
-		return nil, nil, false, "the payload was changed: it doesn't open"
+		return nil, nil, payloadSealed, "the payload was changed: it doesn't open"
 	}
-	return plain[:saltSize], plain[saltSize:], true, ""
+	return plain[:saltSize], plain[saltSize:], payloadOpened, ""
 }

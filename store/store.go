@@ -16,23 +16,29 @@ import (
 	"consentgate/internal/durable"
 	"consentgate/store/phone"
 	"consentgate/store/rootcell"
+	"consentgate/store/witness"
 )
 
 // Options say where the store is and who it tells.
 type Options struct {
-	Dir        string
-	RootFile   string        // "": Dir with ".root" behind it, so not in a copy of Dir
-	Root       rootcell.Cell // nil: the file RootFile. It stays the caller's to close, after the store
-	Node       string
-	Numbers    phone.Book            // how the trunks' numbers are written
-	Log        *slog.Logger          // nil: none
-	Registerer prometheus.Registerer // nil: none
-	Disk       DiskMarks             // how little room is too little
-	Quotas     map[string]int64      // bytes of each trunk's recordings; none or 0: any
+	Dir          string
+	RootFile     string        // "": Dir with ".root" behind it, so not in a copy of Dir
+	Root         rootcell.Cell // nil: the file RootFile. It stays the caller's to close, after the store
+	Node         string
+	Version      string                // of the program, for the log
+	Config       string                // SHA-256 of the configuration file in hex, for the log; "": none
+	Numbers      phone.Book            // how the trunks' numbers are written
+	Log          *slog.Logger          // nil: none
+	Registerer   prometheus.Registerer // nil: none
+	Disk         DiskMarks             // how little room is too little
+	Quotas       map[string]int64      // bytes of each trunk's recordings; none or 0: any
+	Witnesses    []witness.Config      // where checkpoints are kept beside the log
+	WitnessEvery time.Duration         // how often; 0: DefaultWitnessEvery
 
 	space func(path string) (space, error) // nil: the system's; a test's own
 	look  time.Duration                    // between two looks at it; 0: lookEvery
 	stale time.Duration                    // how long an answer is good for; 0: staleAfter
+	clock clock                            // for tests; nil: the system's
 }
 
 // DefaultRootFile is where the root key of a data directory lies by default.
@@ -51,12 +57,14 @@ type Store struct {
 	binds   *Bindings // nil where it couldn't be opened
 	disk    *disk
 	usage   *usage
+	opened  time.Time // the log's newest entry when it was opened; zero: there was none
 
 	mu    sync.Mutex // guards live and tasks
 	live  map[string]*Recording
 	tasks []task // tried until they succeed
 
-	scanning sync.Mutex // held by the one scan that runs
+	scanning  sync.Mutex         // held by the one scan that runs
+	witnesses *witness.Witnesses // nil where they couldn't be started
 
 	quit    chan struct{}
 	workers sync.WaitGroup // the flusher, the clerk and those who look at the disk
@@ -71,6 +79,9 @@ const recordingsDir = "recordings"
 func Open(o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.WitnessEvery == 0 {
+		o.WitnessEvery = DefaultWitnessEvery
 	}
 	if o.RootFile == "" {
 		o.RootFile = DefaultRootFile(o.Dir)
@@ -88,7 +99,14 @@ func Open(o Options) (*Store, error) {
 	if s.audit, err = openAudit(o.Dir, keys, s.metrics); err != nil {
 		return nil, errors.Join(err, keys.closeDB())
 	}
-	err = s.startUp()
+	if o.clock != nil {
+		s.audit.clock = o.clock
+	}
+	last, _, err := s.audit.lastEntry()
+	s.opened = last.At
+	if err == nil {
+		err = s.startUp(o)
+	}
 	if err == nil {
 		err = s.metrics.register(o.Registerer, s)
 	}
@@ -98,6 +116,7 @@ func Open(o Options) (*Store, error) {
 	if s.binds, err = openBindings(o.Dir, keys, o.Log); err != nil {
 		o.Log.Error("registrations won't outlast a restart", "error", err)
 	}
+	s.startWitnesses(o)
 	s.workers.Go(s.flush)
 	s.workers.Go(s.clerk)
 	s.workers.Go(func() { s.disk.watch(s.quit) })
@@ -141,13 +160,6 @@ func openKeys(o Options) (*keyring, error) {
 	return keys, nil
 }
 
-func (s *Store) startUp() error {
-	if err := s.recover(); err != nil {
-		return fmt.Errorf("bringing the data directory in order: %w", err)
-	}
-	return s.audit.appendJSON(contextForever, TypeNodeUp, nodeEvent{s.node})
-}
-
 // Close stops the store. Recordings must have been sealed; one that wasn't is
 // closed as cut off by the next Open.
 func (s *Store) Close() error {
@@ -157,8 +169,8 @@ func (s *Store) Close() error {
 		r.stop(errClosed)
 	}
 	s.runTasks()
-	err := s.audit.appendJSON(contextForever, TypeNodeDown, nodeEvent{s.node})
-	return errors.Join(err, s.binds.closeDB(), s.audit.closeDB(), s.keys.closeDB())
+	err := s.audit.Note(contextForever, NodeStop{s.node})
+	return errors.Join(err, s.closeWitnesses(), s.binds.closeDB(), s.audit.closeDB(), s.keys.closeDB())
 }
 
 // Audit is the log.

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,14 +17,25 @@ import (
 	"consentgate/store/rootcell"
 )
 
-// Verify is VerifyCell with the root keys in files at rootFile. Without one there
-// the payloads stay sealed and only the tree is checked.
-func Verify(dir, rootFile string, older []byte) (Report, error) {
-	return VerifyCell(contextForever, dir, cellAt(rootFile), older)
+// Auditor is what somebody brings along who checks a log.
+type Auditor struct {
+	VKey      string   // the log's verifier key, of old; "": the one that lies beside the log or in its export
+	Kept      [][]byte // checkpoints, or the lines of witnesses' files, which the log must continue
+	Witnesses []string // verifier keys; a checkpoint that the log continues must bear a cosignature of each
 }
 
-// cellAt is the cell of files at a path; nil where there is none.
-func cellAt(rootFile string) rootcell.Cell {
+// Verify is Auditor.Verify of one who brings checkpoints only.
+func Verify(dir, rootFile string, kept ...[]byte) (Report, error) {
+	return Auditor{Kept: kept}.Verify(contextForever, dir, FileCell(rootFile))
+}
+
+// VerifyCell is Verify with the root keys in any cell.
+func VerifyCell(ctx context.Context, dir string, cell rootcell.Cell, kept ...[]byte) (Report, error) {
+	return Auditor{Kept: kept}.Verify(ctx, dir, cell)
+}
+
+// FileCell is the cell of files at a path; nil where there is none.
+func FileCell(rootFile string) rootcell.Cell {
 	cell := rootcell.NewFile(rootFile)
 	if has, err := cell.Epochs(contextForever); errors.Is(err, os.ErrNotExist) || err == nil && len(has) == 0 {
 		return nil
@@ -31,24 +43,30 @@ func cellAt(rootFile string) rootcell.Cell {
 	return cell
 }
 
-// VerifyCell checks the audit log in a data directory, or a copy of one; a gate
-// may be using it meanwhile. Without a root cell (nil) the payloads stay sealed
-// and only the tree is checked. older may be a checkpoint that the auditor kept;
-// nil for none. ctx bounds how long the cell may take.
+// Verify checks the audit log in a data directory, or a copy of one; a gate may
+// be using it meanwhile. Without a root cell (nil) the payloads stay sealed and
+// only the tree is checked, and that what is missing was erased. ctx bounds how
+// long the cell may take.
 //
 // What the log's own key can't vouch for is in the Report; an error means that
 // there was nothing to check: files missing, a signature that isn't the key's, or
 // a cell that doesn't have the root of this directory's epoch.
-func VerifyCell(ctx context.Context, dir string, cell rootcell.Cell, older []byte) (Report, error) {
-	vkey, err := os.ReadFile(filepath.Join(dir, VerifierFile))
+func (a Auditor) Verify(ctx context.Context, dir string, cell rootcell.Cell) (Report, error) {
+	vkey, err := readVerifier(dir)
 	if err != nil {
-		return Report{}, fmt.Errorf("reading the log's verifier key: %w", err)
+		return Report{}, err
+	}
+	if err := a.knows(vkey); err != nil {
+		return Report{}, err
+	}
+	if a.Kept, err = a.withWitnessed(dir); err != nil {
+		return Report{}, err
 	}
 	var report Report
 	for range 2 { // an erasure may come between the copies of the log and of its keys
 		err = view(filepath.Join(dir, auditFile), func(tx *bolt.Tx) error {
 			return withKeys(ctx, dir, cell, func(keys payloadKeys, erasing grantSet) (err error) {
-				report, err = verifyTx(tx, string(vkey), older, keys, erasing)
+				report, err = a.verifyTx(tx, vkey, keys, erasing)
 				if err == nil && !report.OK() {
 					return errNotOK // of a torn copy this proves nothing
 				}
@@ -121,7 +139,10 @@ func keysAt(ctx context.Context, dir string, cell rootcell.Cell, tx *bolt.Tx) (k
 	})
 }
 
-func verifyTx(tx *bolt.Tx, vkey string, older []byte, keys payloadKeys, erasing grantSet) (Report, error) {
+// minLeaf is less than any leaf has bytes.
+const minLeaf = int64(len(leafMagic) + 2*sha256.Size)
+
+func (a Auditor) verifyTx(tx *bolt.Tx, vkey string, keys payloadKeys, erasing grantSet) (Report, error) {
 	for _, b := range [][]byte{bMeta, bLeaf, bHash, bPayload, bOpen} {
 		if tx.Bucket(b) == nil {
 			return Report{}, errors.New("audit.db isn't an audit log of this version")
@@ -131,34 +152,39 @@ func verifyTx(tx *bolt.Tx, vkey string, older []byte, keys payloadKeys, erasing 
 	if signed == nil { // a gate's first act is to log its start
 		return Report{Problem: "there is no checkpoint: nothing was ever logged, or all of it was removed"}, nil
 	}
-	c, err := newChecker(signed, vkey, older)
+	c, err := newChecker(signed, vkey, a.Kept...)
 	if err != nil {
 		return Report{}, err
 	}
+	c.checkRows(tx, keys, erasing)
+	if c.tree.size > tx.Size()/minLeaf {
+		return Report{}, fmt.Errorf("the database is damaged: it has more entries than there is room for in %d bytes", tx.Size())
+	}
+	c.checkRest(tx, keys != nil)
+	err = c.cosigned(a.Witnesses)
+	return c.end(), err
+}
+
+// checkRows takes all entries, each with its payload and the hashes that it
+// completes.
+func (c *checker) checkRows(tx *bolt.Tx, keys payloadKeys, erasing grantSet) {
 	stored := tx.Bucket(bHash).Cursor()
 	nextStored := stored.First
-	payloads := tx.Bucket(bPayload)
-	grants := 0
+	most := tx.Size() / minLeaf // pages that lead to themselves give entries for ever
 	cur := tx.Bucket(bLeaf).Cursor()
-	for k, text := cur.First(); k != nil; k, text = cur.Next() {
+	for k, text := cur.First(); k != nil && c.tree.size <= most; k, text = cur.Next() {
 		seq := c.tree.size
 		if !bytes.Equal(k, seqKey(seq)) {
 			c.bad(seq, "the entry is missing, or stands elsewhere")
 		}
-		row := payloads.Get(k)
-		salt, payload, opened, wrong := openPayload(row, text, keys)
-		if g, ok := grantOfRow(row); ok {
-			grants++
-			if erasing[g] {
-				c.erasing(seq)
-				wrong = ""
-			}
-			if tx.Bucket(bOfGrant) == nil || tx.Bucket(bOfGrant).Get(append(g[:], k...)) == nil {
-				c.bad(seq, "the payload isn't listed under its grant: an erasure would leave it")
-			}
+		row := tx.Bucket(bPayload).Get(k)
+		salt, payload, state, wrong := openPayload(row, text, keys)
+		if g, ok := grantOfRow(row); ok && erasing[g] {
+			state, wrong = payloadDying, ""
 		}
+		c.checkListed(tx, row, k, text)
 		first := tlog.StoredHashIndex(0, seq)
-		for i, h := range c.entry(text, salt, payload, opened, wrong) {
+		for i, h := range c.entry(text, salt, payload, state, wrong) {
 			at, got := nextStored()
 			nextStored = stored.Next
 			if !bytes.Equal(at, seqKey(first+int64(i))) || !bytes.Equal(got, h[:]) {
@@ -166,40 +192,55 @@ func verifyTx(tx *bolt.Tx, vkey string, older []byte, keys payloadKeys, erasing 
 			}
 		}
 	}
-	c.missing()
-	if b := tx.Bucket(bOfGrant); b != nil && b.Stats().KeyN != grants {
-		c.bad(c.tree.size, "payloads are listed under a grant that aren't its")
-	}
-	checkRest(tx, c, keys != nil)
-	return c.end(), nil
 }
 
-// checkRest looks for rows that no entry accounts for, and compares the list of
-// open grants, which is kept for speed, with what the entries say.
-func checkRest(tx *bolt.Tx, c *checker, opened bool) {
-	if n := int64(tx.Bucket(bPayload).Stats().KeyN); n > c.tree.size {
+// checkListed compares the key that a payload is sealed under with the mark on
+// the leaf, and with the list of what goes with a grant.
+func (c *checker) checkListed(tx *bolt.Tx, row, k, text []byte) {
+	l, err := parseLeaf(text)
+	if err != nil || row == nil {
+		return
+	}
+	g, ok := grantOfRow(row)
+	if marked := ofAGrant(l) && l.Type != TypeErased; ok && l.Scope != scopeOf(g) && (marked || c.marked >= 0) || !ok && marked {
+		c.bad(c.tree.size, "the payload isn't sealed under the key of the grant whose mark the entry bears")
+	}
+	if !ok {
+		return
+	}
+	c.listed++
+	if tx.Bucket(bOfGrant) == nil || tx.Bucket(bOfGrant).Get(append(g[:], k...)) == nil {
+		c.bad(c.tree.size, "the payload isn't listed under its grant: an erasure would leave it")
+	}
+}
+
+// checkRest looks for rows that no entry accounts for, and compares the lists
+// that are kept for speed with what the entries say.
+func (c *checker) checkRest(tx *bolt.Tx, opened bool) {
+	if n := int64(tx.Bucket(bPayload).Stats().KeyN); n != c.tree.size-c.lost {
 		c.bad(c.tree.size, "there are payloads that belong to no entry")
 	}
 	if n := int64(tx.Bucket(bHash).Stats().KeyN); n != tlog.StoredHashCount(c.tree.size) {
 		c.bad(c.tree.size, "there are stored hashes that belong to no entry")
 	}
+	if b := tx.Bucket(bOfGrant); b != nil && b.Stats().KeyN != c.listed {
+		c.bad(c.tree.size, "payloads are listed under a grant that aren't its")
+	}
 	if sizeOf(tx) != c.now.Size {
 		c.bad(c.now.Size, "the size noted isn't the checkpoint's")
 	}
-	if !opened {
+	if !opened || !c.report.OK() { // then the list can't fit either
 		return
 	}
-	listed := 0
 	cur := tx.Bucket(bOpen).Cursor()
 	for k, _ := cur.First(); k != nil; k, _ = cur.Next() {
-		if len(k) != len(consent.Hash{}) || !c.isOpen(consent.Hash(k)) {
+		if len(k) != len(consent.Hash{}) || !c.isOpen(consent.Hash(k)) && !c.misses(consent.Hash(k)) { // erased before its end was told
 			c.bad(c.now.Size-1, "a grant is listed as open that isn't")
 			return
 		}
-		listed++
 	}
-	if listed != len(c.open) {
-		for _, seq := range c.open {
+	for g, seq := range c.open {
+		if tx.Bucket(bOpen).Get(g[:]) == nil && !c.misses(g) {
 			c.bad(seq, "a grant without an end isn't listed as open: its end was to be hidden")
 		}
 	}

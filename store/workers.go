@@ -73,12 +73,14 @@ type task struct {
 func (s *Store) clerk() {
 	tick := time.NewTicker(anchorEvery)
 	defer tick.Stop()
+	watch := newClockWatch(s.audit.clock)
 	for {
 		select {
 		case <-s.quit:
 			return
 		case <-tick.C:
 		}
+		s.watchClock(watch)
 		s.anchorAll(s.running())
 		s.runTasks()
 	}

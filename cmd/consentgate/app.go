@@ -76,7 +76,8 @@ func (a *App) openStore(reg prometheus.Registerer) {
 		numbers.Trunks[t.Name] = t.Numbers
 	}
 	s, err := store.Open(store.Options{Dir: a.cfg.DataDir, RootFile: a.cfg.RootKey, Node: a.cfg.Node, Log: a.log, Registerer: reg,
-		Disk: a.cfg.Disk, Quotas: quotas, Numbers: numbers})
+		Disk: a.cfg.Disk, Quotas: quotas, Numbers: numbers, Version: programVersion(), Config: a.cfg.hash(),
+		Witnesses: a.cfg.Audit.Witnesses, WitnessEvery: a.cfg.Audit.Every})
 	if err != nil {
 		a.log.Error("the data directory can't be opened: calls go on and nothing is recorded", "error", err)
 		return

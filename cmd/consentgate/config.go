@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +44,7 @@ type Config struct {
 	Console       ConsoleConfig
 	Log           LogConfig
 	Trace         TraceConfig
+	Audit         AuditConfig
 	Hash          [sha256.Size]byte // of the file, for the audit log
 
 	domains []peerDomain // the peers that DNS has to find
@@ -121,6 +123,7 @@ func Default() Config {
 		Console:       ConsoleConfig{Listen: "127.0.0.1:8080"},
 		Log:           LogConfig{Level: slog.LevelInfo, Format: "text"},
 		Trace:         TraceConfig{HEPID: 2001},
+		Audit:         AuditConfig{Every: store.DefaultWitnessEvery},
 	}
 }
 
@@ -132,6 +135,14 @@ func defaultPolicy() consent.Policy {
 	return consent.Policy{Direction: consent.Any, Action: consent.Ask, Parties: []consent.Party{consent.Remote},
 		When: "answer", Language: "en", Accept: '1', Decline: '2', Timeout: 8 * time.Second, Attempts: 2,
 		OnRefusal: consent.Connect, Withdraw: "*9", OnWithdrawal: consent.Keep, Pause: "*7", Resume: "*8"}
+}
+
+// hash is the file's, in hex; "" where the configuration isn't of a file.
+func (c *Config) hash() string {
+	if c.Hash == ([sha256.Size]byte{}) {
+		return ""
+	}
+	return hex.EncodeToString(c.Hash[:])
 }
 
 // LoadConfig reads a file and finds every problem with it. The Config may be

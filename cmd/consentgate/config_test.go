@@ -76,7 +76,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var known []string
-	for _, file := range []string{"parse.go", "disk.go", "peers.go", "policies.go"} {
+	for _, file := range []string{"parse.go", "disk.go", "peers.go", "policies.go", "audit.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -112,6 +112,15 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"trunks:", "disk: {low: 1GiB, stop: 2GiB}\ntrunks:", "disk.low: is less than disk.stop"},
 		{"  - name: main\n", "  - name: main\n    quota: 10\n", `trunks[0].quota: "10": a size is a whole number and a unit`},
 		{"  - name: main\n", "  - name: main\n    quota: 9000000000TiB\n", "0 is no limit"},
+		{"policies:", "audit: {every: 0s}\npolicies:", `audit.every: "0s": allowed: 1s to 24h0m0s`},
+		{"policies:", "audit: {witness: [{}]}\npolicies:", "audit.witness[0]: one of file and url is needed"},
+		{"policies:", "audit: {witness: [{file: w.log, url: https://w.example}]}\npolicies:", "one of file and url is needed"},
+		{"policies:", "audit: {witness: [{file: w.log, token_file: config_test.go}]}\npolicies:", "vkey and token_file belong to a url"},
+		{"policies:", "audit: {witness: [{file: w.log}, {file: w.log}]}\npolicies:", "audit.witness[1]: file:w.log is there twice"},
+		{"policies:", "audit: {witness: [{url: http://w.example/}]}\npolicies:", `audit.witness[0].url: "http://w.example/": https:// is required`},
+		{"policies:", "audit: {witness: [{url: https://u:p@w.example/}]}\npolicies:", "a secret goes into token_file"},
+		{"policies:", "audit: {witness: [{url: https://w.example, token_file: none}]}\npolicies:", "the token can't be read: none: no such file"},
+		{"policies:", "audit: {witness: [{url: https://w.example, vkey: w+00000000+AAAA}]}\npolicies:", "a witness's verifier key is NAME+HASH+KEY"},
 		{"policies:", "hep: {id: -1}\npolicies:", `hep.id: "-1": a whole number`},
 		{"retention: 90d", "retain: 90d", "purposes.training.retain: unknown key"},
 		{"    retention: 90d\n", "", "purposes.training.retention: is missing"},
@@ -223,6 +232,19 @@ func TestARefusalThatHangsUpIsWarnedOf(t *testing.T) {
 	_, problems := ParseConfig("test.yaml", []byte(strings.Replace(minimal, "purpose: training}", "purpose: training, on_refusal: hangup}", 1)))
 	if !problems.Sound() || !strings.Contains(problems.String(), "warning: ") || !strings.Contains(problems.String(), "Art. 7(4)") {
 		t.Errorf("%s", problems)
+	}
+}
+
+// TestAWitnessBesideTheLogIsWarnedOf: it goes back with the data directory.
+func TestAWitnessBesideTheLogIsWarnedOf(t *testing.T) {
+	for file, warn := range map[string]bool{"data/witness.log": true, "./data/x/witness.log": true, "witness.log": false, "database/w.log": false} {
+		c, problems := ParseConfig("test.yaml", []byte("audit: {witness: [{file: "+file+"}, {url: \"http://127.0.0.1:1/w\"}], every: 5s}\n"+minimal))
+		if !problems.Sound() || strings.Contains(problems.String(), "lies in data_dir") != warn {
+			t.Errorf("%s: %s", file, problems)
+		}
+		if c.Audit.Every != 5*time.Second || len(c.Audit.Witnesses) != 2 || c.Audit.Witnesses[1].URL == "" {
+			t.Errorf("%+v", c.Audit)
+		}
 	}
 }
 

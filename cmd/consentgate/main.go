@@ -26,7 +26,9 @@ usage:
   consentgate serve  --config FILE
   consentgate check  --config FILE                          every error of a configuration at once
   consentgate demo   [--keep]                               three calls on this machine: one yes, one no, one silent
-  consentgate verify --config FILE | --export FILE [--checkpoint FILE] [--vkey FILE]
+  consentgate verify --config FILE | --export FILE [--checkpoint FILE]... [--witness-key FILE]... [--vkey FILE]
+  consentgate verify --proof FILE --vkey FILE
+  consentgate proof  --config FILE --from CHECKPOINT --to CHECKPOINT | --entry NUMBER [--payload]
   consentgate export --config FILE                          the audit log as JSON lines, for verify --export
   consentgate trace  --config FILE [--pcap FILE] [CALL-ID | latest]   SIP messages of a call, redacted
   consentgate passwd                                        hash of a password read from stdin, for the configuration
@@ -42,6 +44,7 @@ var commands = map[string]command{
 	"demo":    demoCommand,
 	"verify":  verifyCommand,
 	"export":  exportCommand,
+	"proof":   proofCommand,
 	"passwd":  passwdCommand,
 	"trace":   traceCommand,
 	"version": versionCommand,
@@ -49,9 +52,21 @@ var commands = map[string]command{
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := start(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+// start runs a command, in a process of its own where that is wise.
+func start(ctx context.Context, args []string) int {
+	if os.Getenv(inside) != "" {
+		if err := confine(); err != nil {
+			return fail(os.Stderr, fmt.Errorf("limiting this process: %w", err))
+		}
+	} else if len(args) > 0 && confined[args[0]] {
+		return runConfined(ctx, args, os.Stdout, os.Stderr)
+	}
+	return run(ctx, args, os.Stdout, os.Stderr)
 }
 
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
@@ -125,6 +140,12 @@ func checkCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 }
 
 func versionCommand(_ context.Context, _ []string, out, _ io.Writer) int {
+	fmt.Fprintln(out, "consentgate", programVersion())
+	return exitOK
+}
+
+// programVersion is the version, and the revision that it was built from.
+func programVersion() string {
 	version, revision := "development", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if info.Main.Version != "" && info.Main.Version != "(devel)" {
@@ -136,6 +157,5 @@ func versionCommand(_ context.Context, _ []string, out, _ io.Writer) int {
 			}
 		}
 	}
-	fmt.Fprintf(out, "consentgate %s%s\n", version, revision)
-	return exitOK
+	return version + revision
 }

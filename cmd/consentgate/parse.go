@@ -54,6 +54,7 @@ func (p *parser) parse(root *yaml.Node) {
 			p.mapping(n, path, fields{"server": parsed(p.reader, &c.Trace.HEP, captureServer), "id": parsed(p.reader, &c.Trace.HEPID, captureID)})
 		},
 		"dns":     p.dns,
+		"audit":   p.audit,
 		"console": p.console,
 		"log": func(n *yaml.Node, path string) {
 			p.mapping(n, path, fields{"level": parsed(p.reader, &c.Log.Level, logLevel), "format": oneOf(p.reader, &c.Log.Format, "text", "json")})
@@ -68,6 +69,7 @@ func (p *parser) parse(root *yaml.Node) {
 		c.Trunks[i].Numbers.Region = cmp.Or(c.Trunks[i].Numbers.Region, c.Region)
 	}
 	p.readPolicies(root)
+	p.insideData(root)
 }
 
 // region reads a country's code; "" is none.

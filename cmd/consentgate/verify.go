@@ -2,28 +2,77 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"time"
 
 	"consentgate/store"
+	"consentgate/store/rootcell"
 )
 
-func verifyCommand(_ context.Context, args []string, out, errs io.Writer) int {
+// files is a flag that may be given several times, each a file's name.
+type files []string
+
+func (f *files) String() string     { return strings.Join(*f, " ") }
+func (f *files) Set(v string) error { *f = append(*f, v); return nil }
+
+// read reads them all.
+func (f files) read() (out [][]byte, err error) {
+	for _, name := range f {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// verifyFlags are what verify is asked.
+type verifyFlags struct {
+	config, export, proof, vkey string
+	checkpoints, witnesses      files
+}
+
+func (v *verifyFlags) define(f *flag.FlagSet) {
+	f.StringVar(&v.config, "config", "", "the configuration `file`: checks the log in its data directory")
+	f.StringVar(&v.export, "export", "", "checks an exported log in this `file` instead")
+	f.StringVar(&v.proof, "proof", "", "checks a proof in this `file` instead; needs --vkey")
+	f.StringVar(&v.vkey, "vkey", "", "the log's verifier key in this `file`, as you know it")
+	f.Var(&v.checkpoints, "checkpoint", "an older checkpoint in this `file`, or a witness's file, which the log must continue; may be given again")
+	f.Var(&v.witnesses, "witness-key", "a witness's verifier key in this `file`: it must have cosigned; may be given again")
+}
+
+func verifyCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 	f := flags("verify", errs)
-	config := f.String("config", "", "the configuration `file`: checks the log in its data directory")
-	export := f.String("export", "", "checks an exported log in this `file` instead")
-	checkpoint := f.String("checkpoint", "", "an older checkpoint in this `file`, which the log must continue")
-	vkey := f.String("vkey", "", "with --export: the log's verifier key in this `file`, as you know it")
+	var v verifyFlags
+	v.define(f)
 	if !parseFlags(f, args, errs) {
 		return exitUsage
 	}
-	if (*config == "") == (*export == "") {
-		fmt.Fprintln(errs, "consentgate verify: one of --config and --export is needed")
+	given := 0
+	for _, what := range []string{v.config, v.export, v.proof} {
+		if what != "" {
+			given++
+		}
+	}
+	if given != 1 || v.proof != "" && v.vkey == "" {
+		fmt.Fprintln(errs, "consentgate verify: one of --config and --export, or --proof and --vkey, are needed")
 		return exitUsage
 	}
-	report, err := verify(*config, *export, *checkpoint, *vkey, errs)
+	auditor, err := v.auditor()
+	if err == nil && v.proof != "" {
+		return verifyProof(v.proof, auditor.VKey, out, errs)
+	}
+	var report store.Report
+	if err == nil {
+		report, err = v.verify(ctx, auditor, errs)
+	}
 	if errors.Is(err, errUnsound) {
 		return exitFail
 	}
@@ -36,32 +85,42 @@ func verifyCommand(_ context.Context, args []string, out, errs io.Writer) int {
 // errUnsound: the configuration's problems have been printed.
 var errUnsound = errors.New("the configuration isn't sound")
 
-func verify(config, export, checkpoint, vkey string, errs io.Writer) (r store.Report, err error) {
-	var older []byte
-	if checkpoint != "" {
-		if older, err = os.ReadFile(checkpoint); err != nil {
-			return r, fmt.Errorf("reading the checkpoint: %w", err)
-		}
+// auditor reads what the one who asks brought along.
+func (v verifyFlags) auditor() (a store.Auditor, err error) {
+	if a.Kept, err = v.checkpoints.read(); err != nil {
+		return a, fmt.Errorf("reading the checkpoint: %w", err)
 	}
-	if export == "" {
-		c, _, ok := loadFor(config, errs)
+	keys, err := v.witnesses.read()
+	if err != nil {
+		return a, fmt.Errorf("reading the witness's key: %w", err)
+	}
+	for _, k := range keys {
+		a.Witnesses = append(a.Witnesses, string(k))
+	}
+	if v.vkey != "" {
+		known, err := os.ReadFile(v.vkey)
+		if err != nil {
+			return a, fmt.Errorf("reading the verifier key: %w", err)
+		}
+		a.VKey = string(known)
+	}
+	return a, nil
+}
+
+func (v verifyFlags) verify(ctx context.Context, a store.Auditor, errs io.Writer) (r store.Report, err error) {
+	if v.export == "" {
+		c, _, ok := loadFor(v.config, errs)
 		if !ok {
 			return r, errUnsound
 		}
-		return store.Verify(c.DataDir, c.RootKey, older)
+		return a.Verify(ctx, c.DataDir, store.FileCell(c.RootKey))
 	}
-	var known []byte
-	if vkey != "" {
-		if known, err = os.ReadFile(vkey); err != nil {
-			return r, fmt.Errorf("reading the verifier key: %w", err)
-		}
-	}
-	in, err := os.Open(export)
+	in, err := os.Open(v.export)
 	if err != nil {
 		return r, fmt.Errorf("opening the export: %w", err)
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	return store.VerifyExport(in, string(known), older)
+	return a.VerifyExport(in)
 }
 
 // printReport prints size, root, and ok or the first bad entry.
@@ -70,11 +129,17 @@ func printReport(r store.Report, out io.Writer) int {
 	if r.Checked != "" {
 		fmt.Fprintf(out, "continues %s\n", r.Checked)
 	}
+	for _, c := range r.Cosigned {
+		fmt.Fprintf(out, "cosigned by %s at %d entries, %s\n", c.Witness, c.Size, c.At.Format(time.RFC3339))
+	}
 	if r.Erased > 0 {
-		fmt.Fprintf(out, "%d payloads are gone, by erasures that are logged\n", r.Erased)
+		fmt.Fprintf(out, "%d payloads are erased, as the log says\n", r.Erased)
 	}
 	if r.Sealed > 0 {
 		fmt.Fprintf(out, "%d payloads stay sealed: the root key isn't here\n", r.Sealed)
+	}
+	if r.Clock.Back > 0 {
+		fmt.Fprintf(out, "the clock was put back %d times, first at entry %d; the log explains all but %d\n", r.Clock.Back, r.Clock.First, r.Clock.Unexplained)
 	}
 	if !r.OK() {
 		fmt.Fprintf(out, "bad: entry %d: %s\n", r.BadSeq, r.Problem)
@@ -82,6 +147,76 @@ func printReport(r store.Report, out io.Writer) int {
 	}
 	fmt.Fprintln(out, "ok")
 	return exitOK
+}
+
+// verifyProof checks a proof and says what it proves.
+func verifyProof(path, vkey string, out, errs io.Writer) int {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return fail(errs, fmt.Errorf("reading the proof: %w", err))
+	}
+	p, err := store.CheckProof(file, vkey)
+	if err != nil {
+		fmt.Fprintf(out, "bad: %v\n", err)
+		return exitFail
+	}
+	fmt.Fprintf(out, "log %s\nsize %d\nroot %s\n", p.To.Origin, p.To.Size, p.To.Root)
+	if p.Entry == nil {
+		fmt.Fprintf(out, "continues %d %s\n", p.From.Size, p.From.Root)
+	} else {
+		fmt.Fprintf(out, "has entry %d %s %s\n", p.Entry.Seq, p.Entry.At.Format(time.RFC3339Nano), p.Entry.Type)
+		if p.Entry.Payload != nil {
+			fmt.Fprintf(out, "payload %q\n", p.Entry.Payload)
+		}
+	}
+	fmt.Fprintln(out, "ok")
+	return exitOK
+}
+
+func proofCommand(ctx context.Context, args []string, out, errs io.Writer) int {
+	f := flags("proof", errs)
+	config := f.String("config", "", "the configuration `file`")
+	from := f.String("from", "", "proves that --to continues the checkpoint in this `file`")
+	to := f.String("to", "", "the newer checkpoint, in this `file`")
+	entry := f.Int64("entry", -1, "proves that the entry of this `number` is in the log, as it is now")
+	payload := f.Bool("payload", false, "with --entry: what it says goes along, in the clear; it is personal data")
+	if !parseFlags(f, args, errs) {
+		return exitUsage
+	}
+	if (*from == "") != (*to == "") || (*entry < 0) == (*from == "") || *payload && *entry < 0 {
+		fmt.Fprintln(errs, "consentgate proof: --from FILE and --to FILE are needed, or --entry NUMBER")
+		return exitUsage
+	}
+	c, code, ok := loadFor(*config, errs)
+	if !ok {
+		return code
+	}
+	var p store.Proof
+	var err error
+	if *entry >= 0 {
+		var cell rootcell.Cell // none: no payload
+		if *payload {
+			cell = store.FileCell(c.RootKey)
+		}
+		p, err = store.ProveEntry(ctx, c.DataDir, cell, *entry)
+	} else {
+		p, err = proveConsistency(c.DataDir, files{*from, *to})
+	}
+	if err == nil {
+		err = json.NewEncoder(out).Encode(p)
+	}
+	if err != nil {
+		return fail(errs, fmt.Errorf("proving: %w", err))
+	}
+	return exitOK
+}
+
+func proveConsistency(dir string, checkpoints files) (store.Proof, error) {
+	signed, err := checkpoints.read()
+	if err != nil {
+		return store.Proof{}, err
+	}
+	return store.ProveConsistency(dir, signed[0], signed[1])
 }
 
 func exportCommand(_ context.Context, args []string, out, errs io.Writer) int {

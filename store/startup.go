@@ -1,0 +1,69 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// startUp brings in order what a crash left, and logs what the gate starts as
+// and what is new about it.
+func (s *Store) startUp(o Options) error {
+	if err := s.recover(); err != nil {
+		return fmt.Errorf("bringing the data directory in order: %w", err)
+	}
+	before, err := s.audit.lastStart()
+	if err != nil {
+		return err
+	}
+	now := NodeStart{Node: s.node, Version: o.Version, Config: o.Config}
+	events := []Event{now}
+	if before.Config != "" && now.Config != "" && before.Config != now.Config {
+		events = append(events, ConfigChanged{Before: before.Config, After: now.Config})
+	}
+	wall, _ := s.audit.clock()
+	if e, jumped := jump(s.opened, wall, "start"); jumped && e.Seconds < 0 {
+		// Later than the log's end is what every start is.
+		s.log.Warn("the clock is behind the audit log", "seconds", e.Seconds)
+		events = append(events, e)
+	}
+	for _, e := range events {
+		if err := s.audit.Note(contextForever, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastEntry is the log's newest leaf; false where there is none that can be read.
+func (a *Audit) lastEntry() (l leaf, ok bool, err error) {
+	err = a.db.View(func(tx *bolt.Tx) error {
+		_, text := tx.Bucket(bLeaf).Cursor().Last()
+		if got, err := parseLeaf(text); err == nil {
+			l, ok = got, true
+		}
+		return nil
+	})
+	return l, ok, err
+}
+
+// lastStart is what the gate said of itself when it started last; zero where it
+// never did, or that can't be read.
+func (a *Audit) lastStart() (start NodeStart, err error) {
+	err = a.db.View(func(tx *bolt.Tx) error {
+		cur := tx.Bucket(bLeaf).Cursor()
+		for k, text := cur.Last(); k != nil; k, text = cur.Prev() {
+			if !bytes.Contains(text, []byte(" "+TypeNodeUp+" ")) {
+				continue
+			}
+			e, err := entryOf(tx, k, text, a.keys.payloadKey)
+			if err == nil && !decodePayload(e, &start) {
+				start = NodeStart{}
+			}
+			return err
+		}
+		return nil
+	})
+	return start, err
+}

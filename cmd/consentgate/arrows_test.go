@@ -38,6 +38,13 @@ var arrows = map[string][]string{
 	"consentgate/e2e":                 {},
 
 	"consentgate/store/rootcell/celltest": {"store/rootcell"},
+	"consentgate/store/rootcell/wrapcell": {"store/rootcell", "internal/durable"},
+	"consentgate/store/rootcell/tpmcell":  {"store/rootcell"},
+
+	"consentgate/store/rootcell/vaultcell":        {"store/rootcell", "store/rootcell/wrapcell"},
+	"consentgate/store/rootcell/pkcs11cell":       {"store/rootcell", "store/rootcell/wrapcell"},
+	"consentgate/store/rootcell/pkcs11cell/token": {"store/rootcell/pkcs11cell"},
+	"consentgate/cmd/consentgate-pkcs11":          {"store/rootcell/pkcs11cell", "store/rootcell/pkcs11cell/token"},
 	"consentgate/internal/bench/media":    {"internal/phone", "media/prompt"},
 }
 

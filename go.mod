@@ -3,6 +3,7 @@ module consentgate
 go 1.26.8
 
 require (
+	filippo.io/age v1.3.2
 	github.com/emiago/sipgo v1.7.2
 	github.com/google/go-tpm v0.9.8
 	github.com/miekg/dns v1.1.73
@@ -24,6 +25,7 @@ require (
 )
 
 require (
+	filippo.io/hpke v0.4.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/gobwas/httphead v0.1.0 // indirect

@@ -34,11 +34,13 @@ var arrows = map[string][]string{
 	"consentgate/store/rootcell":      {"internal/durable"},
 	"consentgate/proxy/trace":         {"proxy/trace/redact"},
 	"consentgate/proxy/trace/redact":  {},
-	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "store/phone", "internal/phone"},
-	"consentgate/e2e":                 {},
+	"consentgate/cmd/consentgate": {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "store/phone", "internal/phone",
+		"internal/durable", "store/rootcell", "store/rootcell/backup", "store/rootcell/pkcs11cell", "store/rootcell/tpmcell", "store/rootcell/vaultcell", "store/rootcell/wrapcell"},
+	"consentgate/e2e": {},
 
 	"consentgate/store/rootcell/celltest": {"store/rootcell"},
 	"consentgate/store/rootcell/wrapcell": {"store/rootcell", "internal/durable"},
+	"consentgate/store/rootcell/backup":   {"store/rootcell"},
 	"consentgate/store/rootcell/tpmcell":  {"store/rootcell"},
 
 	"consentgate/store/rootcell/vaultcell":        {"store/rootcell", "store/rootcell/wrapcell"},

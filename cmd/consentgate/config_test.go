@@ -76,7 +76,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var known []string
-	for _, file := range []string{"parse.go", "disk.go", "peers.go", "policies.go"} {
+	for _, file := range []string{"parse.go", "disk.go", "peers.go", "policies.go", "root.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -29,6 +29,7 @@ usage:
   consentgate verify --config FILE | --export FILE [--checkpoint FILE] [--vkey FILE]
   consentgate export --config FILE                          the audit log as JSON lines, for verify --export
   consentgate trace  --config FILE [--pcap FILE] [CALL-ID | latest]   SIP messages of a call, redacted
+  consentgate root   status | backup | drill | restore | replicate    what holds the root key, and copies of it
   consentgate passwd                                        hash of a password read from stdin, for the configuration
   consentgate version
 `
@@ -43,6 +44,7 @@ var commands = map[string]command{
 	"verify":  verifyCommand,
 	"export":  exportCommand,
 	"passwd":  passwdCommand,
+	"root":    rootCommand,
 	"trace":   traceCommand,
 	"version": versionCommand,
 }

@@ -8,9 +8,10 @@ import (
 	"os"
 
 	"consentgate/store"
+	"consentgate/store/rootcell"
 )
 
-func verifyCommand(_ context.Context, args []string, out, errs io.Writer) int {
+func verifyCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 	f := flags("verify", errs)
 	config := f.String("config", "", "the configuration `file`: checks the log in its data directory")
 	export := f.String("export", "", "checks an exported log in this `file` instead")
@@ -23,7 +24,7 @@ func verifyCommand(_ context.Context, args []string, out, errs io.Writer) int {
 		fmt.Fprintln(errs, "consentgate verify: one of --config and --export is needed")
 		return exitUsage
 	}
-	report, err := verify(*config, *export, *checkpoint, *vkey, errs)
+	report, err := verify(ctx, *config, *export, *checkpoint, *vkey, errs)
 	if errors.Is(err, errUnsound) {
 		return exitFail
 	}
@@ -36,7 +37,7 @@ func verifyCommand(_ context.Context, args []string, out, errs io.Writer) int {
 // errUnsound: the configuration's problems have been printed.
 var errUnsound = errors.New("the configuration isn't sound")
 
-func verify(config, export, checkpoint, vkey string, errs io.Writer) (r store.Report, err error) {
+func verify(ctx context.Context, config, export, checkpoint, vkey string, errs io.Writer) (r store.Report, err error) {
 	var older []byte
 	if checkpoint != "" {
 		if older, err = os.ReadFile(checkpoint); err != nil {
@@ -48,7 +49,10 @@ func verify(config, export, checkpoint, vkey string, errs io.Writer) (r store.Re
 		if !ok {
 			return r, errUnsound
 		}
-		return store.Verify(c.DataDir, c.RootKey, older)
+		return r, withRoot(ctx, c, func(ctx context.Context, cell rootcell.Cell) (err error) {
+			r, err = store.VerifyCell(ctx, c.DataDir, cell, older)
+			return err
+		})
 	}
 	var known []byte
 	if vkey != "" {
@@ -84,7 +88,7 @@ func printReport(r store.Report, out io.Writer) int {
 	return exitOK
 }
 
-func exportCommand(_ context.Context, args []string, out, errs io.Writer) int {
+func exportCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 	f := flags("export", errs)
 	config := f.String("config", "", "the configuration `file`")
 	if !parseFlags(f, args, errs) {
@@ -94,7 +98,10 @@ func exportCommand(_ context.Context, args []string, out, errs io.Writer) int {
 	if !ok {
 		return code
 	}
-	if err := store.ExportDir(c.DataDir, c.RootKey, out); err != nil {
+	err := withRoot(ctx, c, func(ctx context.Context, cell rootcell.Cell) error {
+		return store.ExportCell(ctx, c.DataDir, cell, out)
+	})
+	if err != nil {
 		return fail(errs, fmt.Errorf("exporting the audit log: %w", err))
 	}
 	return exitOK

@@ -64,10 +64,10 @@ func Unconfirmed(err error) (out []Description) {
 	return out
 }
 
-// Epochs lists the roots that any of the cells has. It fails only where none of
-// them answers.
+// Epochs lists the roots that any of the cells has. A cell that doesn't answer
+// is left out, unless the others have none: it may.
 func (g *Group) Epochs(ctx context.Context) ([]uint64, error) {
-	var all []uint64
+	all := []uint64{}
 	var errs []error
 	for _, c := range g.cells {
 		got, err := c.Epochs(ctx)
@@ -76,8 +76,8 @@ func (g *Group) Epochs(ctx context.Context) ([]uint64, error) {
 		}
 		all = append(all, got...)
 	}
-	if len(errs) == len(g.cells) {
-		return nil, errors.Join(errs...)
+	if len(all) == 0 {
+		return all, errors.Join(errs...)
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil

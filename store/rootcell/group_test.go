@@ -93,6 +93,13 @@ func TestAReplicaStandsIn(t *testing.T) {
 	if got, err := g.Get(ctx, 1); err != nil || got != k {
 		t.Error(err)
 	}
+	if got, err := g.Epochs(ctx); err != nil || len(got) != 1 {
+		t.Errorf("%v: %v", got, err)
+	}
+	must(t, os.Remove(filepath.Join(s.dirs[1], "root.key")))
+	if got, err := g.Epochs(ctx); err == nil {
+		t.Errorf("the first may have roots, and the group lists %v", got)
+	}
 	if _, err := g.Get(ctx, 2); err == nil || errors.Is(err, rootcell.ErrGone) {
 		t.Errorf("the first may have what the replica hasn't: %v", err)
 	}

@@ -1,9 +1,12 @@
 package celltest
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
+	"runtime"
 	"testing"
+	"time"
 
 	"consentgate/store/rootcell"
 )
@@ -15,6 +18,7 @@ func RunImporter(t *testing.T, empty func(t *testing.T) Device) {
 		"a root that is put is there, also at the next start": (*suite).put,
 		"the same root may be put twice, another may not":     (*suite).putTwice,
 		"a root that is put is destroyed like others":         (*suite).putDestroyed,
+		"nothing runs on behind it":                           (*suite).quiet,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSuite(t, empty(t))
@@ -88,6 +92,30 @@ func (s *suite) putDestroyed(i rootcell.Importer) {
 	s.must(s.cell.Destroy(s.ctx, 1))
 	s.gone(1)
 	s.restart()
+	s.gone(1)
+	s.lists(2)
+}
+
+// quiet: what a cell starts ends with the call that started it, the ones that
+// were given up too.
+func (s *suite) quiet(i rootcell.Importer) {
+	before := runtime.NumGoroutine()
+	s.make(1)
+	s.must(i.Put(s.ctx, 2, newKey()))
+	for after := range 20 { // it is given up at different moments
+		ctx, cancel := context.WithTimeout(s.ctx, time.Duration(after)*time.Millisecond)
+		_, _ = s.cell.Get(ctx, 1)
+		_, _ = s.cell.Epochs(ctx)
+		cancel()
+	}
+	s.must(s.cell.Destroy(s.ctx, 1))
+	s.restart()
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 64<<10)
+			s.Fatalf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
+		}
+	}
 	s.gone(1)
 	s.lists(2)
 }

@@ -199,6 +199,34 @@ func TestAMakeThatWasCutOffLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestAFileThatWasChangedOpensNothing, and says so.
+func TestAFileThatWasChangedOpensNothing(t *testing.T) {
+	k, ctx := newToken(t), context.Background()
+	cell := k.open()
+	_, err := cell.Make(ctx, 1)
+	must(t, err)
+	line, err := os.ReadFile(k.path("roots/root.1"))
+	must(t, err)
+	words := strings.Fields(string(line))
+	box := words[len(words)-1]
+	for name, text := range map[string]string{
+		"empty":         "",
+		"half":          string(line[:len(line)/2]),
+		"another epoch": strings.Replace(string(line), "root 1", "root 2", 1),
+		"not base64":    strings.Replace(string(line), box, "!"+box[1:], 1),
+		"a bit":         strings.Replace(string(line), box, box[:20]+string(box[20]^1)+box[21:], 1),
+		"too short":     strings.Replace(string(line), box, box[:8], 1),
+	} {
+		k.write("roots/root.1", text)
+		if got, err := cell.Get(ctx, 1); err == nil || errors.Is(err, rootcell.ErrGone) || got != (rootcell.Key{}) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := cell.Make(ctx, 1); err == nil {
+			t.Errorf("%s: another root was made in its place", name)
+		}
+	}
+}
+
 // TestWhatIsWrongIsSaid: with what to do, and without the PIN.
 func TestWhatIsWrongIsSaid(t *testing.T) {
 	k, ctx := newToken(t), context.Background()

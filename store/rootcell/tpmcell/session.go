@@ -52,6 +52,10 @@ func dial(ctx context.Context, path string) (link, error) {
 	return struct{ link }{f}, nil
 }
 
+// grace is how long a command that has begun may go on when the caller's time is
+// over. A TPM takes a second for the longest.
+const grace = 2 * time.Second
+
 // open connects, and makes the key that protects the session.
 func (c *Cell) open(ctx context.Context) (s *session, err error) {
 	if err := ctx.Err(); err != nil {
@@ -70,8 +74,9 @@ func (c *Cell) open(ctx context.Context) (s *session, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// A device that knows no deadlines answers within its driver's.
-	s.stop = context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Now()) })
+	// A command isn't cut off: what it loaded into the TPM would stay there. A
+	// device that knows no deadlines answers within its driver's.
+	s.stop = context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Now().Add(grace)) })
 	s.tpm = transport.FromReadWriteCloser(l)
 	s.salt, err = tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHNull, InPublic: tpm2.New2B(tpm2.ECCSRKTemplate)}.Execute(s.tpm)
 	if err != nil {

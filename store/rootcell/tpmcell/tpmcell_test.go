@@ -59,7 +59,6 @@ func (e *emulator) start() {
 	e.Helper()
 	e.cmd = exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+e.dir, "--server", "type=unixio,path="+e.path("tpm"),
 		"--flags", "not-need-init,startup-clear", "--seccomp", "action=none")
-	e.cmd.Stderr = os.Stderr
 	must(e.T, e.cmd.Start())
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("unix", e.path("tpm"))
@@ -232,5 +231,19 @@ func TestTheRootCrossesTheBusEncrypted(t *testing.T) {
 	}
 	if strings.Contains(heard, string(k[:])) || strings.Contains(heard, password) || strings.Contains(heard, "CGROOT01") {
 		t.Error("the root or the password was heard on the bus")
+	}
+}
+
+// TestATPMThatHangsIsGivenUp when the caller's time is over.
+func TestATPMThatHangsIsGivenUp(t *testing.T) {
+	e := newEmulator(t)
+	l, err := net.Listen("unix", e.path("hangs")) // nobody accepts
+	must(t, err)
+	defer l.Close()
+	cell := e.open(func(c *tpmcell.Config) { c.Device = e.path("hangs") })
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := cell.Get(ctx, 1); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, rootcell.ErrGone) {
+		t.Errorf("%v", err)
 	}
 }

@@ -239,3 +239,27 @@ func TestVerifyReadsTheRootFromTheDevice(t *testing.T) {
 		t.Errorf("with both away: %d: %s", code, said)
 	}
 }
+
+// TestTheConfigurationsInTheManualAreSound: each "root:" of docs/operations.md.
+func TestTheConfigurationsInTheManualAreSound(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	must(t, err)
+	drivers := map[string]int{}
+	for _, block := range strings.Split(string(text), "\n    root:")[1:] {
+		lines := strings.Split("    root:"+block, "\n")
+		n := 1
+		for n < len(lines) && strings.HasPrefix(lines[n], "      ") {
+			n++
+		}
+		c, problems := ParseConfig("manual", []byte(strings.ReplaceAll("\n"+strings.Join(lines[:n], "\n"), "\n    ", "\n")+minimal))
+		if !problems.Sound() {
+			t.Errorf("%s\n%s", strings.Join(lines[:n], "\n"), problems)
+			continue
+		}
+		drivers[c.Root.Driver]++
+		drivers["replica"] += len(c.Root.Replicas)
+	}
+	if drivers["file"] == 0 || drivers["tpm"] < 2 || drivers["pkcs11"] == 0 || drivers["vault"] == 0 || drivers["replica"] == 0 {
+		t.Errorf("found %v", drivers)
+	}
+}

@@ -31,22 +31,26 @@ func (g *Group) Cells() []Cell { return slices.Clone(g.cells) }
 
 // CellError is what one cell of a group said.
 type CellError struct {
-	Cell Description
-	Err  error
+	Cell  Description
+	Err   error
+	alone bool // there is no other that could be meant
 }
 
 func (e *CellError) Error() string {
+	if e.alone {
+		return e.Err.Error()
+	}
 	return fmt.Sprintf("root cell %s (%s): %v", e.Cell.Driver, e.Cell.Holder, e.Err)
 }
 
 func (e *CellError) Unwrap() error { return e.Err }
 
 // failed wraps a cell's error; nil stays nil.
-func failed(c Cell, err error) error {
+func (g *Group) failed(c Cell, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &CellError{c.Describe(), err}
+	return &CellError{c.Describe(), err, len(g.cells) == 1}
 }
 
 // Unconfirmed are the cells that a group's error is about.
@@ -72,7 +76,7 @@ func (g *Group) Epochs(ctx context.Context) ([]uint64, error) {
 	for _, c := range g.cells {
 		got, err := c.Epochs(ctx)
 		if err != nil {
-			errs = append(errs, failed(c, err))
+			errs = append(errs, g.failed(c, err))
 		}
 		all = append(all, got...)
 	}
@@ -94,7 +98,7 @@ func (g *Group) Get(ctx context.Context, epoch uint64) (Key, error) {
 			return k, nil
 		}
 		gone = gone && errors.Is(err, ErrGone)
-		errs = append(errs, failed(c, err))
+		errs = append(errs, g.failed(c, err))
 	}
 	if gone {
 		return Key{}, errors.Join(errs...)
@@ -121,20 +125,20 @@ func notGone(errs []error) error {
 func (g *Group) Make(ctx context.Context, epoch uint64) (Key, error) {
 	for _, c := range g.cells[1:] {
 		if _, err := c.Get(ctx, epoch); err == nil {
-			return Key{}, failed(c, ErrExists)
+			return Key{}, g.failed(c, ErrExists)
 		} else if !errors.Is(err, ErrGone) {
-			return Key{}, failed(c, err)
+			return Key{}, g.failed(c, err)
 		}
 	}
 	k, err := g.cells[0].Make(ctx, epoch)
 	if err != nil {
-		return Key{}, failed(g.cells[0], err)
+		return Key{}, g.failed(g.cells[0], err)
 	}
 	for i, c := range g.cells[1:] {
 		if err := c.(Importer).Put(ctx, epoch, k); err != nil {
-			err = fmt.Errorf("the root key of epoch %d isn't in every cell, and is taken back: %w", epoch, failed(c, err))
+			err = fmt.Errorf("the root key of epoch %d isn't in every cell, and is taken back: %w", epoch, g.failed(c, err))
 			for _, c := range g.cells[:i+2] { // what failed may have kept it
-				err = errors.Join(err, failed(c, c.Destroy(context.WithoutCancel(ctx), epoch)))
+				err = errors.Join(err, g.failed(c, c.Destroy(context.WithoutCancel(ctx), epoch)))
 			}
 			return Key{}, err
 		}
@@ -148,10 +152,10 @@ func (g *Group) Put(ctx context.Context, epoch uint64, k Key) error {
 	for _, c := range g.cells {
 		i, ok := c.(Importer)
 		if !ok {
-			errs = append(errs, failed(c, errors.New("it can't be given a root key")))
+			errs = append(errs, g.failed(c, errors.New("it can't be given a root key")))
 			continue
 		}
-		errs = append(errs, failed(c, i.Put(ctx, epoch, k)))
+		errs = append(errs, g.failed(c, i.Put(ctx, epoch, k)))
 	}
 	return errors.Join(errs...)
 }
@@ -162,7 +166,7 @@ func (g *Group) Put(ctx context.Context, epoch uint64, k Key) error {
 func (g *Group) Destroy(ctx context.Context, epoch uint64) error {
 	var errs []error
 	for _, c := range g.cells {
-		errs = append(errs, failed(c, c.Destroy(ctx, epoch)))
+		errs = append(errs, g.failed(c, c.Destroy(ctx, epoch)))
 	}
 	return errors.Join(errs...)
 }
@@ -188,7 +192,7 @@ func (g *Group) Describe() Description {
 func (g *Group) Close() error {
 	var errs []error
 	for _, c := range g.cells {
-		errs = append(errs, failed(c, c.Close()))
+		errs = append(errs, g.failed(c, c.Close()))
 	}
 	return errors.Join(errs...)
 }

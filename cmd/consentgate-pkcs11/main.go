@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"consentgate/store/rootcell/pkcs11cell"
 	"consentgate/store/rootcell/pkcs11cell/token"
@@ -19,6 +21,8 @@ import (
 const maxRequest = 64 << 10
 
 func main() {
+	// A token in software may be lost if its library is stopped while it writes.
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	var r pkcs11cell.Request
 	if err := json.NewDecoder(io.LimitReader(os.Stdin, maxRequest)).Decode(&r); err != nil {
 		fmt.Fprintln(os.Stderr, "consentgate-pkcs11: consentgate starts this program when its root key is in a PKCS#11 token;",

@@ -121,7 +121,8 @@ func notGone(errs []error) error {
 
 // Make makes a root in the first cell and puts it into the others. Where one of
 // them can't take it, it is destroyed again in all: a root that isn't in every
-// cell isn't used. No cell may have one of that epoch, and all must answer.
+// cell isn't used. No cell may have one of that epoch, and all must answer:
+// ErrExists can be of a Make that was cut off, and Destroy takes it away.
 func (g *Group) Make(ctx context.Context, epoch uint64) (Key, error) {
 	for _, c := range g.cells[1:] {
 		if _, err := c.Get(ctx, epoch); err == nil {

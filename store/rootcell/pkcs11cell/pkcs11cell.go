@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"consentgate/store/rootcell"
@@ -98,6 +99,11 @@ type device struct {
 // patience is how long a token may take for one request.
 const patience = 30 * time.Second
 
+// grace is how long a run may go on when the caller's time is over, before it is
+// killed: SoftHSM writes its token's file at each login, and one that was killed
+// meanwhile has lost the token with all its keys.
+const grace = 5 * time.Second
+
 // maxAnswer bounds what the program may say, in bytes.
 const maxAnswer = 1 << 20
 
@@ -120,7 +126,9 @@ func (d *device) ask(ctx context.Context, op, name string, data []byte) (a Answe
 	out, errs := bounded{left: maxAnswer}, bounded{left: 4096}
 	cmd := exec.CommandContext(limited, d.c.Program)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &errs
-	cmd.WaitDelay = time.Second
+	cmd.Cancel = func() error { return nil } // not at once
+	cmd.WaitDelay = grace
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what a terminal sends to the gate isn't for it
 	runErr := cmd.Run()
 	if err := limited.Err(); err != nil {
 		return a, fmt.Errorf("the token %q didn't answer: %w", d.c.Token, err)

@@ -199,6 +199,23 @@ func TestAMakeThatWasCutOffLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestGivingUpDoesntHarmTheToken: SoftHSM writes its file at each login. A run is
+// given up at each moment of it, and the token is there.
+func TestGivingUpDoesntHarmTheToken(t *testing.T) {
+	k, ctx := newToken(t), context.Background()
+	cell := k.open()
+	root, err := cell.Make(ctx, 1)
+	must(t, err)
+	for after := range 60 {
+		short, cancel := context.WithTimeout(ctx, time.Duration(after)*500*time.Microsecond)
+		_, _ = cell.Get(short, 1)
+		cancel()
+	}
+	if got, err := cell.Get(ctx, 1); err != nil || got != root {
+		t.Error(err)
+	}
+}
+
 // TestAFileThatWasChangedOpensNothing, and says so.
 func TestAFileThatWasChangedOpensNothing(t *testing.T) {
 	k, ctx := newToken(t), context.Background()

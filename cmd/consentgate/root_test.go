@@ -5,7 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +19,7 @@ import (
 
 	"filippo.io/age"
 
+	"consentgate/proxy"
 	"consentgate/store"
 	"consentgate/store/rootcell"
 )
@@ -26,6 +31,7 @@ type rootKit struct {
 	dir    string
 	config string
 	tpm    *exec.Cmd
+	public string // age key that backups are sealed for; the file identity has the secret one
 }
 
 func must(t testing.TB, errs ...error) {
@@ -51,6 +57,10 @@ func newRootKit(t *testing.T) *rootKit {
 	k.write("password", "0123456789abcdef\n")
 	k.write("gate.yaml", fmt.Sprintf("data_dir: %[1]s/data\nroot:\n  driver: tpm\n  tpm: {device: %[1]s/tpm, password_file: %[1]s/password}\n"+
 		"  replicas: [{driver: file, path: %[1]s/stick/root}]\n", dir)+minimal)
+	id, err := age.GenerateX25519Identity()
+	must(t, err)
+	k.public = id.Recipient().String()
+	k.write("identity", id.String()+"\n")
 	k.startTPM()
 	t.Cleanup(k.stopTPM)
 	k.serveOnce()
@@ -130,54 +140,66 @@ func (k *rootKit) want(code int, words, stdin string, args ...string) {
 	}
 }
 
-const typed = "correct horse battery\n"
+// backup makes one for the kit's key, and gives the flags that open it.
+func (k *rootKit) backup() (open []string) {
+	k.Helper()
+	k.want(exitOK, "epoch 1, sealed", "", "root", "backup", "--to", k.path("backup"), "--recipient", k.public)
+	return []string{"--from", k.path("backup"), "--identity", k.path("identity")}
+}
 
 // TestABackupOpensTheDataDirectoryAndRestoresTheRoot after the TPM and its
 // replica are lost.
 func TestABackupOpensTheDataDirectoryAndRestoresTheRoot(t *testing.T) {
 	k := newRootKit(t)
 	k.want(exitOK, "root keys of epochs: [1]", "", "root", "status")
-	k.want(exitFail, "at least 12 characters", "short\n", "root", "backup", "--to", k.path("backup"))
-	k.want(exitOK, "epoch 1, sealed", typed, "root", "backup", "--to", k.path("backup"))
-	k.want(exitFail, "is there already", typed, "root", "backup", "--to", k.path("backup"))
-	k.want(exitOK, "opens all of", typed, "root", "drill", "--from", k.path("backup"))
-	k.want(exitFail, "opening the backup", "wrong passphrase\n", "root", "drill", "--from", k.path("backup"))
+	opened := k.backup()
+	k.want(exitFail, "is there already", "", "root", "backup", "--to", k.path("backup"), "--recipient", k.public)
+	k.want(exitOK, "opens all of", "", append([]string{"root", "drill"}, opened...)...)
 
 	k.stopTPM() // the board is replaced, and the stick is lost
 	must(t, os.RemoveAll(k.path("state")), os.Mkdir(k.path("state"), 0o700), os.Remove(k.path("stick/root")))
 	k.startTPM()
 	k.want(exitFail, "lacks the root key of epoch 1", "", "root", "status")
-	k.want(exitOK, "has the root key of epoch 1 now", typed, "root", "restore", "--from", k.path("backup"))
+	k.want(exitOK, "has the root key of epoch 1 now", "", append([]string{"root", "restore"}, opened...)...)
 	k.want(exitOK, "opens all of", "", "root", "status")
-	k.want(exitOK, ": has it", typed, "root", "restore", "--from", k.path("backup"))
+	k.want(exitOK, ": has it", "", append([]string{"root", "restore"}, opened...)...)
 	k.serveOnce()
 }
 
-// TestABackupForAKeyNeedsNoPassphrase: who makes it can't read it.
-func TestABackupForAKeyNeedsNoPassphrase(t *testing.T) {
+// TestABackupUnderAPassphraseOpensWithItAlone.
+func TestABackupUnderAPassphraseOpensWithItAlone(t *testing.T) {
+	const typed = "correct horse battery\n"
 	k := newRootKit(t)
-	id, err := age.GenerateX25519Identity()
-	must(t, err)
+	k.want(exitFail, "at least 12 characters", "short\n", "root", "backup", "--to", k.path("backup"))
+	k.want(exitOK, "epoch 1, sealed", typed, "root", "backup", "--to", k.path("backup"))
+	k.want(exitOK, "opens all of", typed, "root", "drill", "--from", k.path("backup"))
+	k.want(exitFail, "opening the backup", "wrong passphrase\n", "root", "drill", "--from", k.path("backup"))
+}
+
+// TestABackupForAKeyOpensWithItAlone: who makes it can't read it.
+func TestABackupForAKeyOpensWithItAlone(t *testing.T) {
+	k := newRootKit(t)
+	k.want(exitFail, "--recipient", "", "root", "backup", "--to", k.path("backup"), "--recipient", "nobody")
+	k.backup()
 	other, err := age.GenerateX25519Identity()
 	must(t, err)
-	k.write("identity", id.String()+"\n")
 	k.write("other", other.String()+"\n")
-	k.want(exitFail, "--recipient", "", "root", "backup", "--to", k.path("backup"), "--recipient", "nobody")
-	k.want(exitOK, "sealed", "", "root", "backup", "--to", k.path("backup"), "--recipient", id.Recipient().String())
-	k.want(exitOK, "opens all of", "", "root", "drill", "--from", k.path("backup"), "--identity", k.path("identity"))
 	k.want(exitFail, "opening the backup", "", "root", "drill", "--from", k.path("backup"), "--identity", k.path("other"))
+	if sealed := k.read("backup"); !strings.HasPrefix(sealed, "-----BEGIN AGE ENCRYPTED FILE-----") {
+		t.Errorf("it can't be printed: %q", sealed)
+	}
 }
 
 // TestABackupFromBeforeAnErasureIsRefused: it would bring back what was erased.
 func TestABackupFromBeforeAnErasureIsRefused(t *testing.T) {
 	k := newRootKit(t)
-	k.want(exitOK, "sealed", typed, "root", "backup", "--to", k.path("backup"))
+	opened := k.backup()
 	root := k.cells()
 	_, err := root.Make(context.Background(), 2)
 	must(t, err, root.Destroy(context.Background(), 1), root.Close(), os.RemoveAll(k.path("data")))
 	k.serveOnce() // a directory of epoch 2, as a rotation leaves it
 	for _, verb := range []string{"drill", "restore"} {
-		k.want(exitFail, "Destroy this backup", typed, "root", verb, "--from", k.path("backup"))
+		k.want(exitFail, "Destroy this backup", "", append([]string{"root", verb}, opened...)...)
 	}
 	if got := k.epochs(0); got != "[2]" {
 		t.Errorf("the TPM has %s", got)
@@ -262,4 +284,56 @@ func TestTheConfigurationsInTheManualAreSound(t *testing.T) {
 	if drivers["file"] == 0 || drivers["tpm"] < 2 || drivers["pkcs11"] == 0 || drivers["vault"] == 0 || drivers["replica"] == 0 {
 		t.Errorf("found %v", drivers)
 	}
+}
+
+// TestAGateWhoseRootKeyIsAwayTakesCallsUnrecorded: the device isn't needed to
+// carry calls, only to record them.
+func TestAGateWhoseRootKeyIsAwayTakesCallsUnrecorded(t *testing.T) {
+	k := newRootKit(t)
+	if got := k.recordingPossible(); got != "1" {
+		t.Errorf("with the TPM there: %s", got)
+	}
+	k.stopTPM()
+	if got := k.recordingPossible(); got != "1" {
+		t.Errorf("with its replica: %s", got)
+	}
+	must(t, os.Rename(k.path("stick"), k.path("away")))
+	if got := k.recordingPossible(); got != "0" {
+		t.Errorf("with both away: %s", got)
+	}
+	must(t, os.Rename(k.path("away"), k.path("stick")))
+	k.write("gate.yaml", strings.Replace(k.read("gate.yaml"), "driver: tpm", "driver: pkcs11\n  pkcs11: {module: m, token: t, pin_file: p}", 1))
+	if got := k.recordingPossible(); got != "0" { // there is no consentgate-pkcs11 beside the test
+		t.Errorf("with a cell that can't be opened: %s", got)
+	}
+}
+
+func (k *rootKit) read(name string) string {
+	k.Helper()
+	text, err := os.ReadFile(k.path(name))
+	must(k.T, err)
+	return string(text)
+}
+
+// recordingPossible starts a gate, which must serve, and reads the metric.
+func (k *rootKit) recordingPossible() string {
+	k.Helper()
+	c, problems := LoadConfig(k.config)
+	if !problems.Sound() {
+		k.Fatal(problems)
+	}
+	anyPort := []proxy.Listen{{Transport: "udp", Addr: netip.MustParseAddrPort("127.0.0.1:0")}}
+	c.Ops, c.Trunks[0].PBX.Listen, c.Trunks[0].Carrier.Listen = "127.0.0.1:0", anyPort, anyPort
+	app, err := NewApp(context.Background(), c, slog.New(slog.DiscardHandler))
+	must(k.T, err)
+	app.Start()
+	defer func() { must(k.T, app.Stop()) }()
+	got, err := http.Get("http://" + app.opsAddr().String() + "/metrics")
+	must(k.T, err)
+	defer got.Body.Close()
+	text, err := io.ReadAll(got.Body)
+	must(k.T, err)
+	_, rest, _ := strings.Cut(string(text), "\nconsentgate_recording_possible ")
+	value, _, _ := strings.Cut(rest, "\n")
+	return value
 }

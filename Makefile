@@ -10,6 +10,9 @@ help: ## this list
 build: ## bin/consentgate, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/consentgate ./cmd/consentgate
 
+pkcs11: ## bin/consentgate-pkcs11, for a root key in a PKCS#11 token; needs a C compiler
+	CGO_ENABLED=1 $(GO) build -trimpath -o bin/consentgate-pkcs11 ./cmd/consentgate-pkcs11
+
 demo: build ## three calls on this machine: yes, no, silence; with their evidence
 	bin/consentgate demo
 
@@ -32,8 +35,17 @@ interop: peers ## calls between makes of phones, and their RTP as a sniffer sees
 peers: ## installs what tests call and listen with, where it is missing
 	@for p in sipp baresip kamailio espeak-ng sox ffmpeg sngrep age unzip python3; do command -v $$p >/dev/null || missing=1; done; \
 	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -yq sip-tester baresip kamailio espeak-ng sox ffmpeg sngrep age unzip python3; }
+	@for p in softhsm2-util swtpm; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
+	  apt-get install -yq --no-install-recommends softhsm2 swtpm; }
 	@for p in tshark linphonec; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends tshark linphone-cli; } # recommended: mDNS, desktops
+
+.PHONY: pkcs11 cells
+cells: peers bin/vaultserver ## root keys in each kind of device: SoftHSM, a TPM in software, Vault; builds Vault first, 4 minutes
+	CI=$${CI:-} VAULTSERVER=$(CURDIR)/bin/vaultserver $(GO) test -count=1 ./store/rootcell/...
+
+bin/vaultserver: internal/vaultserver/main.go internal/vaultserver/go.mod
+	cd internal/vaultserver && $(GO) build -trimpath -o $(CURDIR)/bin/vaultserver .
 
 RECORDINGS = $(foreach l,en es fr it ru,asterisk-core-sounds-$(l)-wav)
 

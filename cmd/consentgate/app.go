@@ -19,13 +19,15 @@ import (
 	"consentgate/proxy/locate"
 	"consentgate/store"
 	"consentgate/store/phone"
+	"consentgate/store/rootcell"
 )
 
 // App is the whole gate. Its parts are opened in order and closed in reverse.
 type App struct {
 	cfg    *Config
 	log    *slog.Logger
-	store  *store.Store // nil where it couldn't be opened: calls go on, unrecorded
+	root   *rootcell.Group // nil where it couldn't be opened
+	store  *store.Store    // nil where it couldn't be opened: calls go on, unrecorded
 	engine *media.Engine
 	gate   *proxy.Gate
 	ops    *opsServer
@@ -75,9 +77,13 @@ func (a *App) openStore(reg prometheus.Registerer) {
 		quotas[t.Name] = t.Quota
 		numbers.Trunks[t.Name] = t.Numbers
 	}
-	s, err := store.Open(store.Options{Dir: a.cfg.DataDir, RootFile: a.cfg.RootKey, Node: a.cfg.Node, Log: a.log, Registerer: reg,
-		Disk: a.cfg.Disk, Quotas: quotas, Numbers: numbers, Version: programVersion(), Config: a.cfg.hash(),
-		Witnesses: a.cfg.Audit.Witnesses, WitnessEvery: a.cfg.Audit.Every})
+	var s *store.Store
+	var err error
+	if a.root, err = openRoot(a.cfg); err == nil {
+		s, err = store.Open(store.Options{Dir: a.cfg.DataDir, Root: a.root, Node: a.cfg.Node, Log: a.log, Registerer: reg,
+			Disk: a.cfg.Disk, Quotas: quotas, Numbers: numbers, Version: programVersion(), Config: a.cfg.hash(),
+			Witnesses: a.cfg.Audit.Witnesses, WitnessEvery: a.cfg.Audit.Every})
+	}
 	if err != nil {
 		a.log.Error("the data directory can't be opened: calls go on and nothing is recorded", "error", err)
 		return
@@ -187,10 +193,14 @@ func (a *App) Stop() error {
 }
 
 func (a *App) closeStore() error {
-	if a.store == nil {
-		return nil
+	var err error
+	if a.store != nil {
+		err = a.store.Close()
 	}
-	return a.store.Close()
+	if a.root != nil {
+		err = errors.Join(err, a.root.Close())
+	}
+	return err
 }
 
 // opsAddr is where metrics are served; for tests that let the system choose.

@@ -35,13 +35,22 @@ var arrows = map[string][]string{
 	"consentgate/store/evidence":      {"consent"},
 	"consentgate/proxy/trace":         {"proxy/trace/redact"},
 	"consentgate/proxy/trace/redact":  {},
-	"consentgate/cmd/consentgate":     {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "store/checkpoint", "store/phone", "store/rootcell", "store/witness", "internal/phone"},
-	"consentgate/store/checkpoint":    {},
-	"consentgate/store/witness":       {"internal/durable", "store/checkpoint"},
-	"consentgate/e2e":                 {},
+	"consentgate/cmd/consentgate": {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "store/checkpoint", "store/phone", "store/witness", "internal/phone",
+		"internal/durable", "store/rootcell", "store/rootcell/backup", "store/rootcell/pkcs11cell", "store/rootcell/tpmcell", "store/rootcell/vaultcell", "store/rootcell/wrapcell"},
+	"consentgate/store/checkpoint": {},
+	"consentgate/store/witness":    {"internal/durable", "store/checkpoint"},
+	"consentgate/e2e":              {},
 
 	"consentgate/store/rootcell/celltest": {"store/rootcell"},
-	"consentgate/internal/bench/media":    {"internal/phone", "media/prompt"},
+	"consentgate/store/rootcell/wrapcell": {"store/rootcell", "internal/durable"},
+	"consentgate/store/rootcell/backup":   {"store/rootcell"},
+	"consentgate/store/rootcell/tpmcell":  {"store/rootcell"},
+
+	"consentgate/store/rootcell/vaultcell":        {"store/rootcell", "store/rootcell/wrapcell"},
+	"consentgate/store/rootcell/pkcs11cell":       {"store/rootcell", "store/rootcell/wrapcell"},
+	"consentgate/store/rootcell/pkcs11cell/token": {"store/rootcell/pkcs11cell"},
+	"consentgate/cmd/consentgate-pkcs11":          {"store/rootcell/pkcs11cell", "store/rootcell/pkcs11cell/token"},
+	"consentgate/internal/bench/media":            {"internal/phone", "media/prompt"},
 }
 
 // TestPackagesImportOnlyWhatTheyMay: proxy and media know no store, store knows

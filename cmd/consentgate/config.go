@@ -30,6 +30,7 @@ type Config struct {
 	DataDir       string
 	RootKey       string
 	Disk          store.DiskMarks
+	Root          RootConfig
 	Node          string
 	Region        string // of numbers without their country's code, where a trunk has none of its own; "": unknown
 	Controller    consent.Controller
@@ -114,6 +115,7 @@ func Default() Config {
 	return Config{
 		DataDir:       "./data",
 		Disk:          store.DiskMarks{Low: store.Mark{Share: 0.05}, Stop: store.Mark{Share: 0.02}},
+		Root:          defaultRoot(),
 		Node:          host,
 		Media:         MediaConfig{MinPort: 20000, MaxPort: 29999, Codecs: "playable"},
 		TTS:           defaultTTS,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -76,7 +77,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var known []string
-	for _, file := range []string{"parse.go", "disk.go", "peers.go", "policies.go", "audit.go"} {
+	for _, file := range []string{"parse.go", "disk.go", "peers.go", "policies.go", "audit.go", "root.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -180,6 +181,18 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"pbx: {", "pbx: {media_address: host, ", "an IP address"},
 		{"pbx: {", "pbx: {advertise: \"a b\", ", "HOST or HOST:PORT"},
 		{"  - name: main\n", "  - nme: main\n", "trunks[0].name: is missing"},
+		{"trunks:", "root: {driver: hsm}\ntrunks:", `root.driver: "hsm": allowed: file, pkcs11, tpm, vault`},
+		{"trunks:", "root: {driver: pkcs11}\ntrunks:", "test.yaml:3: root.pkcs11.module: is missing: the token's library"},
+		{"trunks:", "root: {driver: pkcs11, pkcs11: {module: m.so, token: gate}}\ntrunks:", "root.pkcs11.pin_file: is missing"},
+		{"trunks:", "root:\n  driver: pkcs11\n  pkcs11: {pin: 1234}\ntrunks:", `test.yaml:5: root.pkcs11.pin: unknown key`},
+		{"trunks:", "root: {driver: tpm}\ntrunks:", "root.tpm.password_file: is missing"},
+		{"trunks:", "root: {tpm: {index: 0x01C00000}}\ntrunks:", "0x1800000 to 0x1bffffc"},
+		{"trunks:", "root: {driver: vault, vault: {token_file: t}}\ntrunks:", `root.vault.address: "": a server's URL`},
+		{"trunks:", "root: {driver: vault, vault: {token_file: t, address: \"http://192.0.2.1:8200\"}}\ntrunks:", "https:// is needed"},
+		{"trunks:", "root: {vault: {mount: /v1/transit/}}\ntrunks:", "without /v1"},
+		{"trunks:", "root: {name: A_B}\ntrunks:", "small letters, digits and hyphens"},
+		{"trunks:", "root: {replicas: [{driver: file}]}\ntrunks:", "root.replicas[0].path: is missing"},
+		{"trunks:", "root: {replicas: [{path: a, replicas: []}]}\ntrunks:", "root.replicas[0].replicas: unknown key"},
 		{"trunks:", "media: {ports: 100-200}\ntrunks:", "a range of at least 8 ports above 1023"},
 		{"trunks:", "media: {codecs: some}\ntrunks:", "allowed: playable, any"},
 		{"trunks:", "log: {level: loud}\ntrunks:", "allowed: debug, info, warn, error"},
@@ -244,6 +257,27 @@ func TestAWitnessBesideTheLogIsWarnedOf(t *testing.T) {
 		}
 		if c.Audit.Every != 5*time.Second || len(c.Audit.Witnesses) != 2 || c.Audit.Witnesses[1].URL == "" {
 			t.Errorf("%+v", c.Audit)
+		}
+	}
+}
+
+// TestSecretsThatArentSecretAreWarnedOf, and missing ones; calls go on with both.
+func TestSecretsThatArentSecretAreWarnedOf(t *testing.T) {
+	pin := filepath.Join(t.TempDir(), "pin")
+	text := strings.Replace(minimal, "trunks:", "root: {driver: pkcs11, pkcs11: {module: m.so, token: gate, pin_file: "+pin+"}}\ntrunks:", 1)
+	for _, c := range []struct {
+		mode os.FileMode // 0: it isn't there
+		want string
+	}{{0, "nothing is recorded until it is there"}, {0o644, "others may read or write"}, {0o640, ""}, {0o600, ""}} {
+		if c.mode != 0 {
+			if err := errors.Join(os.WriteFile(pin, []byte("271828"), 0o600), os.Chmod(pin, c.mode)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, problems := ParseConfig("test.yaml", []byte(text))
+		said := problems.String()
+		if !problems.Sound() || (c.want == "") != (said == "") || !strings.Contains(said, c.want) || strings.Contains(said, "271828") {
+			t.Errorf("%o: want %q, have %q", c.mode, c.want, said)
 		}
 	}
 }

@@ -58,13 +58,6 @@ func loggedConfig(t *testing.T, n int) (config, dir string) {
 	return config, dir
 }
 
-func must(t *testing.T, errs ...error) {
-	t.Helper()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestPagesThatLeadToThemselvesEndInASentence: every branch of the database's
 // trees is made its own child, so that whoever follows one never comes to an
 // end. The control is the same log before.

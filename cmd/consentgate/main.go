@@ -31,6 +31,7 @@ usage:
   consentgate proof  --config FILE --from CHECKPOINT --to CHECKPOINT | --entry NUMBER [--payload]
   consentgate export --config FILE                          the audit log as JSON lines, for verify --export
   consentgate trace  --config FILE [--pcap FILE] [CALL-ID | latest]   SIP messages of a call, redacted
+  consentgate root   status | backup | drill | restore | replicate    what holds the root key, and copies of it
   consentgate passwd                                        hash of a password read from stdin, for the configuration
   consentgate version
 `
@@ -46,6 +47,7 @@ var commands = map[string]command{
 	"export":  exportCommand,
 	"proof":   proofCommand,
 	"passwd":  passwdCommand,
+	"root":    rootCommand,
 	"trace":   traceCommand,
 	"version": versionCommand,
 }

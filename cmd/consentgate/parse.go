@@ -33,6 +33,7 @@ func (p *parser) parse(root *yaml.Node) {
 		"data_dir": parsed(p.reader, &c.DataDir, notEmpty),
 		"root_key": p.text(&c.RootKey),
 		"disk":     p.disk,
+		"root":     func(n *yaml.Node, path string) { p.root(n, path, &c.Root, false) },
 		"node":     parsed(p.reader, &c.Node, notEmpty),
 		"region":   parsed(p.reader, &c.Region, region),
 		"controller": func(n *yaml.Node, path string) {

@@ -113,7 +113,10 @@ func (v verifyFlags) verify(ctx context.Context, a store.Auditor, errs io.Writer
 		if !ok {
 			return r, errUnsound
 		}
-		return a.Verify(ctx, c.DataDir, store.FileCell(c.RootKey))
+		return r, withRoot(ctx, c, func(ctx context.Context, cell rootcell.Cell) (err error) {
+			r, err = a.Verify(ctx, c.DataDir, cell)
+			return err
+		})
 	}
 	in, err := os.Open(v.export)
 	if err != nil {
@@ -193,13 +196,15 @@ func proofCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 	}
 	var p store.Proof
 	var err error
-	if *entry >= 0 {
-		var cell rootcell.Cell // none: no payload
-		if *payload {
-			cell = store.FileCell(c.RootKey)
-		}
-		p, err = store.ProveEntry(ctx, c.DataDir, cell, *entry)
-	} else {
+	switch {
+	case *payload:
+		err = withRoot(ctx, c, func(ctx context.Context, cell rootcell.Cell) (err error) {
+			p, err = store.ProveEntry(ctx, c.DataDir, cell, *entry)
+			return err
+		})
+	case *entry >= 0:
+		p, err = store.ProveEntry(ctx, c.DataDir, nil, *entry)
+	default:
 		p, err = proveConsistency(c.DataDir, files{*from, *to})
 	}
 	if err == nil {
@@ -219,7 +224,7 @@ func proveConsistency(dir string, checkpoints files) (store.Proof, error) {
 	return store.ProveConsistency(dir, signed[0], signed[1])
 }
 
-func exportCommand(_ context.Context, args []string, out, errs io.Writer) int {
+func exportCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 	f := flags("export", errs)
 	config := f.String("config", "", "the configuration `file`")
 	if !parseFlags(f, args, errs) {
@@ -229,7 +234,10 @@ func exportCommand(_ context.Context, args []string, out, errs io.Writer) int {
 	if !ok {
 		return code
 	}
-	if err := store.ExportDir(c.DataDir, c.RootKey, out); err != nil {
+	err := withRoot(ctx, c, func(ctx context.Context, cell rootcell.Cell) error {
+		return store.ExportCell(ctx, c.DataDir, cell, out)
+	})
+	if err != nil {
 		return fail(errs, fmt.Errorf("exporting the audit log: %w", err))
 	}
 	return exitOK

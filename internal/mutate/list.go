@@ -100,6 +100,16 @@ var mutations = []mutation{
 	{"8: tones of keys are recorded", "media/hush.go",
 		"return it.verdict == dtmf.Keyed || it.verdict == dtmf.Suspect", "return false",
 		"./media", "TestTonesNeverReachARecorder|TestAToneThatACloseCutsOffIsNotRecorded"},
+	// 9. ErasedIsGone
+	{"9: a replica isn't asked to destroy", "store/rootcell/group.go",
+		"	for _, c := range g.cells {\n		errs = append(errs, g.failed(c, c.Destroy(", "	for _, c := range g.cells[:1] {\n		errs = append(errs, g.failed(c, c.Destroy(",
+		"./store/rootcell", "TestARootIsDestroyedOnlyOnceEveryCellConfirmed"},
+	{"9: another device confirms a destruction", "store/rootcell/wrapcell/wrapcell.go",
+		"	if id != f.device {\n", "	if false {\n",
+		"./store/rootcell/pkcs11cell", "TestAnotherTokenOfTheSameNameIsRefused"},
+	{"9: a TPM keeps what it was to destroy", "store/rootcell/tpmcell/tpmcell.go",
+		"		if err := s.undefine(found); err != nil {\n			return err\n		}\n", "",
+		"./store/rootcell/tpmcell", "TestTPMCell"},
 	// 10. TheLogCannotBeRewritten
 	{"10: an older checkpoint isn't compared", "store/checker.go",
 		"if c.tree.root() != c.older[0].Root {", "if false {",

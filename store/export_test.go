@@ -57,3 +57,10 @@ func (s *Store) DiskLevel() string { return s.disk.level().String() }
 
 // DiskSeen is when the disk answered last.
 func (s *Store) DiskSeen() time.Time { return s.disk.seen.Load().at }
+
+// RetainOnce has a run of the retention happen now.
+func (s *Store) RetainOnce() error {
+	s.retainer.turn <- struct{}{}
+	defer func() { <-s.retainer.turn }()
+	return s.retainOnce()
+}

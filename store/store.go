@@ -15,6 +15,7 @@ import (
 
 	"consentgate/internal/durable"
 	"consentgate/store/phone"
+	"consentgate/store/rights"
 	"consentgate/store/rootcell"
 )
 
@@ -29,6 +30,10 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: none
 	Disk       DiskMarks             // how little room is too little
 	Quotas     map[string]int64      // bytes of each trunk's recordings; none or 0: any
+	Retention  Retention
+	Clock      Clock           // the zero Clock: the machine's
+	Place      *time.Location  // whose days the periods for subjects' requests are counted in; nil: the machine's
+	Holidays   rights.Holidays // nil: none are known
 
 	space func(path string) (space, error) // nil: the system's; a test's own
 	look  time.Duration                    // between two looks at it; 0: lookEvery
@@ -51,6 +56,12 @@ type Store struct {
 	binds   *Bindings // nil where it couldn't be opened
 	disk    *disk
 	usage   *usage
+
+	desk     *desk
+	retainer *retainer
+	clock    Clock
+	place    *time.Location
+	holidays rights.Holidays
 
 	mu    sync.Mutex // guards live and tasks
 	live  map[string]*Recording
@@ -75,6 +86,12 @@ func Open(o Options) (*Store, error) {
 	if o.RootFile == "" {
 		o.RootFile = DefaultRootFile(o.Dir)
 	}
+	if o.Clock.Now == nil {
+		o.Clock = machineClock()
+	}
+	if o.Place == nil {
+		o.Place = time.Local
+	}
 	if o.Root == nil {
 		o.Root = rootcell.NewFile(o.RootFile)
 	}
@@ -82,7 +99,8 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: o.Dir, node: o.Node, numbers: o.Numbers, log: o.Log, keys: keys, live: map[string]*Recording{}, quit: make(chan struct{})}
+	s := &Store{dir: o.Dir, node: o.Node, numbers: o.Numbers, log: o.Log, keys: keys, live: map[string]*Recording{}, quit: make(chan struct{}),
+		desk: newDesk(), retainer: newRetainer(o.Retention), clock: o.Clock, place: o.Place, holidays: o.Holidays}
 	s.metrics, s.usage = newMetrics(), newUsage(o.Quotas)
 	s.lookAtDisk(o)
 	if s.audit, err = openAudit(o.Dir, keys, s.metrics); err != nil {
@@ -106,6 +124,9 @@ func Open(o Options) (*Store, error) {
 		s.countUsage(opened)
 		s.scanEvery(scanAgain)
 	})
+	if o.Retention.Every > 0 {
+		s.workers.Go(s.retain)
+	}
 	return s, nil
 }
 
@@ -142,7 +163,7 @@ func openKeys(o Options) (*keyring, error) {
 }
 
 func (s *Store) startUp() error {
-	if err := s.recover(); err != nil {
+	if err := errors.Join(s.lookBack(), s.recover(), s.openDesk()); err != nil {
 		return fmt.Errorf("bringing the data directory in order: %w", err)
 	}
 	return s.audit.appendJSON(contextForever, TypeNodeUp, nodeEvent{s.node})

@@ -28,7 +28,17 @@ var errTooLong = errors.New("the recording is too long for one WAV file")
 //
 // The file is read twice, for a WAV file begins with its length; memory is a few
 // seconds of audio.
+//
+// ErrRestricted: it may be rendered by a Permit only (WAVBy).
 func (s *Store) WAV(ctx context.Context, id string, w io.Writer) (Reading, error) {
+	if err := s.mayUse(id); err != nil {
+		return Reading{}, err
+	}
+	return s.render(ctx, id, w)
+}
+
+// render is WAV of what may be used.
+func (s *Store) render(ctx context.Context, id string, w io.Writer) (Reading, error) {
 	need := scout{rate: narrow}
 	first, err := s.read(ctx, id, need.take)
 	if err != nil {

@@ -69,19 +69,26 @@ func (a *App) openStore(reg prometheus.Registerer) {
 			}
 			return 1
 		})
-	quotas := map[string]int64{}
-	numbers := phone.Book{Default: phone.Rules{Region: a.cfg.Region}, Trunks: map[string]phone.Rules{}}
-	for _, t := range a.cfg.Trunks {
-		quotas[t.Name] = t.Quota
-		numbers.Trunks[t.Name] = t.Numbers
-	}
-	s, err := store.Open(store.Options{Dir: a.cfg.DataDir, RootFile: a.cfg.RootKey, Node: a.cfg.Node, Log: a.log, Registerer: reg,
-		Disk: a.cfg.Disk, Quotas: quotas, Numbers: numbers})
+	o := a.cfg.storeOptions()
+	o.Log, o.Registerer = a.log, reg
+	s, err := store.Open(o)
 	if err != nil {
 		a.log.Error("the data directory can't be opened: calls go on and nothing is recorded", "error", err)
 		return
 	}
 	a.store = s
+}
+
+// storeOptions are those that the configuration has.
+func (c *Config) storeOptions() store.Options {
+	quotas := map[string]int64{}
+	numbers := phone.Book{Default: phone.Rules{Region: c.Region}, Trunks: map[string]phone.Rules{}}
+	for _, t := range c.Trunks {
+		quotas[t.Name] = t.Quota
+		numbers.Trunks[t.Name] = t.Numbers
+	}
+	return store.Options{Dir: c.DataDir, RootFile: c.RootKey, Node: c.Node, Disk: c.Disk, Quotas: quotas, Numbers: numbers,
+		Retention: c.storeRetention()}
 }
 
 func (a *App) gateConfig(ctx context.Context, reg prometheus.Registerer) proxy.Config {

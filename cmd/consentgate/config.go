@@ -43,6 +43,7 @@ type Config struct {
 	Console       ConsoleConfig
 	Log           LogConfig
 	Trace         TraceConfig
+	Retention     RetentionConfig
 	Hash          [sha256.Size]byte // of the file, for the audit log
 
 	domains []peerDomain // the peers that DNS has to find
@@ -121,6 +122,7 @@ func Default() Config {
 		Console:       ConsoleConfig{Listen: "127.0.0.1:8080"},
 		Log:           LogConfig{Level: slog.LevelInfo, Format: "text"},
 		Trace:         TraceConfig{HEPID: 2001},
+		Retention:     defaultRetention(),
 	}
 }
 

@@ -28,6 +28,8 @@ usage:
   consentgate demo   [--keep]                               three calls on this machine: one yes, one no, one silent
   consentgate verify --config FILE | --export FILE [--checkpoint FILE] [--vkey FILE]
   consentgate export --config FILE                          the audit log as JSON lines, for verify --export
+  consentgate retention --config FILE --dry-run             recordings whose time is over, and what becomes of them
+  consentgate retention --config FILE --confirm REASON --by NAME   lets go what a run was stopped over
   consentgate trace  --config FILE [--pcap FILE] [CALL-ID | latest]   SIP messages of a call, redacted
   consentgate passwd                                        hash of a password read from stdin, for the configuration
   consentgate version
@@ -37,14 +39,15 @@ usage:
 type command func(ctx context.Context, args []string, out, errs io.Writer) int
 
 var commands = map[string]command{
-	"serve":   serveCommand,
-	"check":   checkCommand,
-	"demo":    demoCommand,
-	"verify":  verifyCommand,
-	"export":  exportCommand,
-	"passwd":  passwdCommand,
-	"trace":   traceCommand,
-	"version": versionCommand,
+	"serve":     serveCommand,
+	"check":     checkCommand,
+	"demo":      demoCommand,
+	"verify":    verifyCommand,
+	"export":    exportCommand,
+	"passwd":    passwdCommand,
+	"trace":     traceCommand,
+	"retention": retentionCommand,
+	"version":   versionCommand,
 }
 
 func main() {

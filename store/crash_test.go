@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 		crashChild(dir)
 		return
 	}
+	if dir := os.Getenv("STORE_RIGHTS_DIR"); dir != "" {
+		rightsChild(dir)
+		return
+	}
 	os.Exit(m.Run())
 }
 

@@ -28,6 +28,8 @@ const (
 	asSummary      = "consentgate/1/summary"
 	asBinding      = "consentgate/1/binding"
 	asGrantKey     = "consentgate/2/grant-key"
+	asRights       = "consentgate/2/rights"
+	asRequest      = "consentgate/2/request"
 )
 
 // All that is kept of a grant is under keys derived from the grant's own, by
@@ -36,6 +38,7 @@ const (
 	forLiveFile = "consentgate/2/live-file"
 	forSummary  = "consentgate/2/summary"
 	forAudit    = "consentgate/2/audit-entry"
+	forRights   = "consentgate/2/rights"
 	forOldKey   = "consentgate/2/version-1-key" // wraps the file key of a recording that version 1 made
 )
 

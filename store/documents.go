@@ -42,7 +42,8 @@ type VConOptions struct {
 }
 
 // VCon writes a recording as a vCon. An error after the first byte leaves w with
-// half of one. ErrNotFound, ErrPurpose: as they say.
+// half of one. ErrNotFound, ErrPurpose, ErrRestricted: as they say;
+// nothing is written then.
 func (s *Store) VCon(ctx context.Context, w io.Writer, id string, o VConOptions) error {
 	c, _, err := s.caseOf(ctx, id)
 	if err != nil {
@@ -50,6 +51,9 @@ func (s *Store) VCon(ctx context.Context, w io.Writer, id string, o VConOptions)
 	}
 	audio := evidence.Audio{Only: o.Only}
 	if o.Audio {
+		if err := s.mayUse(id); err != nil {
+			return err
+		}
 		reading, err := s.read(ctx, id, func(content) error { return nil })
 		if err != nil {
 			return err
@@ -182,7 +186,7 @@ func (s *Store) caseOf(ctx context.Context, id string) (c evidence.Case, sum Sum
 	if err != nil {
 		return c, sum, fmt.Errorf("reading what the log has of recording %s: %w", id, err)
 	}
-	c = evidence.Case{Recording: id, Started: sum.Started, Reason: sum.Reason}
+	c = evidence.Case{Recording: id, Started: sum.Started, Reason: sum.Reason, Due: sum.Until}
 	c.Length = time.Duration(sum.Seconds * float64(time.Second))
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {

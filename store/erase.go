@@ -16,34 +16,15 @@ import (
 // out when it is sealed.
 var ErrLive = errors.New("the recording is still being written; it will be erased when it ends")
 
-// Erase removes a grant's recording: the grant's key, the rows, the file and
-// what the log said of the grant, and logs that (GDPR Art. 17). ErrNotFound:
-// there is none. ErrLive: later.
+// eraseSealed removes a grant's recording: the grant's key, the rows, the file
+// and what the log said of the grant, and logs that (GDPR Art. 17). Whether it may
+// was decided before, by settle. ErrNotFound: there is none.
 //
 // Old pages of keys.db and of the file system may still hold the wrapped key:
 // until the root key is changed, who has the disk and the root key may restore
 // an erased recording.
-func (s *Store) Erase(ctx context.Context, grant consent.Hash, reason string) error {
-	id, row, ok, err := s.byGrant(grant)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return ErrNotFound
-	}
-	s.mu.Lock()
-	r := s.live[id]
-	if r != nil {
-		r.erase = reason
-	}
-	s.mu.Unlock()
-	if r != nil {
-		return ErrLive
-	}
-	return s.eraseSealed(ctx, id, row.Grant, reason)
-}
-
-// eraseSealed takes the key away and notes in the same transaction that the log
+//
+// It takes the key away and notes in the same transaction that the log
 // has yet to hear of it: a crash from here on leaves the rest to recovery.
 func (s *Store) eraseSealed(ctx context.Context, id string, grant consent.Hash, reason string) error {
 	ev := recordingEvent{Recording: id, Grant: grant.String(), Reason: reason}

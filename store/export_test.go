@@ -84,3 +84,10 @@ func (a *Audit) AppendAs(kind string, v any, grant consent.Hash) error {
 	_, err = a.append(context.Background(), newEntry{kind: kind, payload: payload, grant: grant})
 	return err
 }
+
+// RetainOnce has a run of the retention happen now.
+func (s *Store) RetainOnce() error {
+	s.retainer.turn <- struct{}{}
+	defer func() { <-s.retainer.turn }()
+	return s.retainOnce()
+}

@@ -43,11 +43,21 @@ type Summary struct {
 	RemoteNumber string `json:"remote_number"`
 	LocalNumber  string `json:"local_number"`
 	Region       string `json:"region,omitempty"`
+
+	// Retention is the one that was told at the consent; 0 where an earlier version
+	// didn't note it.
+	Retention time.Duration `json:"retention,omitempty"`
+
+	// What follows is of the moment of reading, and never kept.
+	Until      time.Time `json:"until,omitzero"`       // when its retention is over, as far as is known now
+	Held       bool      `json:"held,omitempty"`       // by a legal hold
+	Restricted bool      `json:"restricted,omitempty"` // it may be used by a Permit only
 }
 
 func summaryOf(id string, rec consent.Record, start time.Time) Summary {
 	return Summary{ID: id, Call: rec.Call.ID, Grant: rec.Hash(), Trunk: rec.Call.Trunk, Direction: rec.Call.Direction,
-		Remote: rec.Call.Remote, Local: rec.Call.Local, Purpose: rec.Purpose.Name, State: StateRecording, Started: start.UTC()}
+		Remote: rec.Call.Remote, Local: rec.Call.Local, Purpose: rec.Purpose.Name, State: StateRecording, Started: start.UTC(),
+		Retention: rec.Purpose.Retention}
 }
 
 // read reads the parties' numbers.
@@ -89,7 +99,8 @@ func (t keysTx) index(id string, r row, sum Summary) error {
 
 // unindex takes all of it away again. The grant's key stays.
 func (t keysTx) unindex(id string, r row) error {
-	return errors.Join(t.Bucket(bRecording).Delete([]byte(id)), t.Bucket(bGrant).Delete(r.Grant[:]), t.unlist(id, r))
+	return errors.Join(t.Bucket(bRecording).Delete([]byte(id)), t.Bucket(bRights).Delete([]byte(id)),
+		t.Bucket(bGrant).Delete(r.Grant[:]), t.unlist(id, r))
 }
 
 // forget takes a recording's rows away. What the log has of its grant stays, and

@@ -105,7 +105,7 @@ func prepareKeyring(ctx context.Context, db *bolt.DB, dir string, cell rootcell.
 		return nil, err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bCatalog, bGrant, bErasing} {
+		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bCatalog, bGrant, bErasing, bRights, bRequest} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}

@@ -48,6 +48,7 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) error {
 		gauge("disk_level", "0: there is room; 1: below disk.low; 2: below disk.stop, no recording begins; 3: the disk doesn't say, likewise.",
 			func() float64 { return float64(s.disk.level()) }),
 		gauge("disk_failed", "1: a write to a database failed in a way that only a restart mends; nothing is recorded.", s.brokenDisk),
+		rightsMetrics{s},
 	} {
 		err = errors.Join(err, reg.Register(c))
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -31,7 +30,6 @@ type Recording struct {
 	start time.Time
 	file  *os.File
 	path  string
-	erase string // why it must be erased once it is sealed, or ""; guarded by store.mu
 
 	mu     sync.Mutex // guards buf and failed; never held for I/O
 	room   *sync.Cond // there is room in buf again
@@ -235,15 +233,9 @@ func (r *Recording) Seal(at time.Time, reason string) error {
 	// Only now, so that there is no moment in which nobody accounts for the grant.
 	s.mu.Lock()
 	delete(s.live, r.id)
-	erase := r.erase
 	s.mu.Unlock()
-	if erase != "" {
-		s.end("erasing recording "+r.id, func(ctx context.Context) error {
-			if err := s.eraseSealed(ctx, r.id, r.row.Grant, erase); !errors.Is(err, ErrNotFound) { // erased since
-				return err
-			}
-			return nil
-		})
+	if len(s.desk.file(r.id).Asks) > 0 {
+		s.settleSoon(r.id)
 	}
 	return err
 }

@@ -79,6 +79,9 @@ func (s *Store) Search(q Query) (page []Summary, cursor string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
+	for i, sum := range page {
+		page[i] = s.withRights(sum)
+	}
 	return page, cursor, nil
 }
 
@@ -214,5 +217,9 @@ func (s *Store) Get(id string) (Summary, error) {
 	if !ok {
 		return Summary{}, ErrNotFound
 	}
-	return s.keys.summary(id, r)
+	sum, err := s.keys.summary(id, r)
+	if err != nil {
+		return sum, err
+	}
+	return s.withRights(sum), nil
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -10,7 +11,7 @@ import (
 // startUp brings in order what a crash left, and logs what the gate starts as
 // and what is new about it.
 func (s *Store) startUp(o Options) error {
-	if err := s.recover(); err != nil {
+	if err := errors.Join(s.lookBack(), s.recover(), s.openDesk()); err != nil {
 		return fmt.Errorf("bringing the data directory in order: %w", err)
 	}
 	before, err := s.audit.lastStart()
@@ -38,7 +39,7 @@ func (s *Store) startUp(o Options) error {
 
 // lastEntry is the log's newest leaf; false where there is none that can be read.
 func (a *Audit) lastEntry() (l leaf, ok bool, err error) {
-	err = a.db.View(func(tx *bolt.Tx) error {
+	err = a.read(func(tx *bolt.Tx) error {
 		_, text := tx.Bucket(bLeaf).Cursor().Last()
 		if got, err := parseLeaf(text); err == nil {
 			l, ok = got, true
@@ -51,7 +52,7 @@ func (a *Audit) lastEntry() (l leaf, ok bool, err error) {
 // lastStart is what the gate said of itself when it started last; zero where it
 // never did, or that can't be read.
 func (a *Audit) lastStart() (start NodeStart, err error) {
-	err = a.db.View(func(tx *bolt.Tx) error {
+	err = a.read(func(tx *bolt.Tx) error {
 		cur := tx.Bucket(bLeaf).Cursor()
 		for k, text := cur.Last(); k != nil; k, text = cur.Prev() {
 			if !bytes.Contains(text, []byte(" "+TypeNodeUp+" ")) {

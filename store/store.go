@@ -15,6 +15,7 @@ import (
 
 	"consentgate/internal/durable"
 	"consentgate/store/phone"
+	"consentgate/store/rights"
 	"consentgate/store/rootcell"
 	"consentgate/store/witness"
 )
@@ -34,6 +35,10 @@ type Options struct {
 	Quotas       map[string]int64      // bytes of each trunk's recordings; none or 0: any
 	Witnesses    []witness.Config      // where checkpoints are kept beside the log
 	WitnessEvery time.Duration         // how often; 0: DefaultWitnessEvery
+	Retention    Retention
+	Clock        Clock           // of retention and requests; the zero Clock: the machine's
+	Place        *time.Location  // whose days the periods for subjects' requests are counted in; nil: the machine's
+	Holidays     rights.Holidays // nil: none are known
 
 	space func(path string) (space, error) // nil: the system's; a test's own
 	look  time.Duration                    // between two looks at it; 0: lookEvery
@@ -58,6 +63,12 @@ type Store struct {
 	disk    *disk
 	usage   *usage
 	opened  time.Time // the log's newest entry when it was opened; zero: there was none
+
+	desk     *desk
+	retainer *retainer
+	clock    Clock
+	place    *time.Location
+	holidays rights.Holidays
 
 	mu    sync.Mutex // guards live and tasks
 	live  map[string]*Recording
@@ -86,6 +97,12 @@ func Open(o Options) (*Store, error) {
 	if o.RootFile == "" {
 		o.RootFile = DefaultRootFile(o.Dir)
 	}
+	if o.Clock.Now == nil {
+		o.Clock = machineClock()
+	}
+	if o.Place == nil {
+		o.Place = time.Local
+	}
 	if o.Root == nil {
 		o.Root = rootcell.NewFile(o.RootFile)
 	}
@@ -93,7 +110,8 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: o.Dir, node: o.Node, numbers: o.Numbers, log: o.Log, keys: keys, live: map[string]*Recording{}, quit: make(chan struct{})}
+	s := &Store{dir: o.Dir, node: o.Node, numbers: o.Numbers, log: o.Log, keys: keys, live: map[string]*Recording{}, quit: make(chan struct{}),
+		desk: newDesk(), retainer: newRetainer(o.Retention), clock: o.Clock, place: o.Place, holidays: o.Holidays}
 	s.metrics, s.usage = newMetrics(), newUsage(o.Quotas)
 	s.lookAtDisk(o)
 	if s.audit, err = openAudit(o.Dir, keys, s.metrics); err != nil {
@@ -125,6 +143,9 @@ func Open(o Options) (*Store, error) {
 		s.countUsage(opened)
 		s.scanEvery(scanAgain)
 	})
+	if o.Retention.Every > 0 {
+		s.workers.Go(s.retain)
+	}
 	return s, nil
 }
 

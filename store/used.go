@@ -34,7 +34,8 @@ type useEvent struct {
 
 // Played logs that a user listens to a part of a recording, or to all of it: from
 // and until are 0 then. To be called before the first sound is given out; after
-// an error nothing may be. ErrPurpose: not for that purpose. ErrNotFound.
+// an error nothing may be. ErrPurpose: not for that purpose. ErrRestricted: by a
+// Permit only, which logs the use itself. ErrNotFound.
 func (s *Store) Played(ctx context.Context, id, by, purpose string, from, until time.Duration) error {
 	return s.used(ctx, TypePlayed, purpose, useEvent{Recording: id, By: by, Why: purpose, From: from.Seconds(), Until: until.Seconds()})
 }
@@ -52,6 +53,9 @@ func (s *Store) used(ctx context.Context, kind, purpose string, ev useEvent) err
 	}
 	if purpose != sum.Purpose {
 		return fmt.Errorf("%w: recording %s is for %q, not for %q", ErrPurpose, ev.Recording, sum.Purpose, purpose)
+	}
+	if err := s.mayUse(ev.Recording); err != nil {
+		return err
 	}
 	return s.logUse(ctx, kind, sum, ev)
 }

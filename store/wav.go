@@ -32,11 +32,16 @@ var errTooLong = errors.New("the recording is too long for one WAV file")
 //
 // The file is read twice, for a WAV file begins with its length; memory is a few
 // seconds of audio.
+//
+// ErrRestricted: it may be rendered by a Permit only (WAVBy).
 func (s *Store) WAV(ctx context.Context, id string, w io.Writer) (Reading, error) {
+	if err := s.mayUse(id); err != nil {
+		return Reading{}, err
+	}
 	return s.render(ctx, id, w, nil)
 }
 
-// render is WAV; where only isn't nil the other party is left out, and its side
+// render is WAV of what may be used; where only isn't nil the other party is left out, and its side
 // is silence.
 func (s *Store) render(ctx context.Context, id string, w io.Writer, only *consent.Party) (Reading, error) {
 	heard := func(take func(content) error) func(content) error {

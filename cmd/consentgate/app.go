@@ -71,24 +71,32 @@ func (a *App) openStore(reg prometheus.Registerer) {
 			}
 			return 1
 		})
-	quotas := map[string]int64{}
-	numbers := phone.Book{Default: phone.Rules{Region: a.cfg.Region}, Trunks: map[string]phone.Rules{}}
-	for _, t := range a.cfg.Trunks {
-		quotas[t.Name] = t.Quota
-		numbers.Trunks[t.Name] = t.Numbers
-	}
+	o := a.cfg.storeOptions()
+	o.Log, o.Registerer = a.log, reg
 	var s *store.Store
 	var err error
 	if a.root, err = openRoot(a.cfg); err == nil {
-		s, err = store.Open(store.Options{Dir: a.cfg.DataDir, Root: a.root, Node: a.cfg.Node, Log: a.log, Registerer: reg,
-			Disk: a.cfg.Disk, Quotas: quotas, Numbers: numbers, Version: programVersion(), Config: a.cfg.hash(),
-			Witnesses: a.cfg.Audit.Witnesses, WitnessEvery: a.cfg.Audit.Every})
+		o.Root = a.root
+		s, err = store.Open(o)
 	}
 	if err != nil {
 		a.log.Error("the data directory can't be opened: calls go on and nothing is recorded", "error", err)
 		return
 	}
 	a.store = s
+}
+
+// storeOptions are those that the configuration has, but for the root key, which
+// openRoot opens.
+func (c *Config) storeOptions() store.Options {
+	quotas := map[string]int64{}
+	numbers := phone.Book{Default: phone.Rules{Region: c.Region}, Trunks: map[string]phone.Rules{}}
+	for _, t := range c.Trunks {
+		quotas[t.Name] = t.Quota
+		numbers.Trunks[t.Name] = t.Numbers
+	}
+	return store.Options{Dir: c.DataDir, Node: c.Node, Version: programVersion(), Config: c.hash(), Disk: c.Disk, Quotas: quotas,
+		Numbers: numbers, Witnesses: c.Audit.Witnesses, WitnessEvery: c.Audit.Every, Retention: c.storeRetention()}
 }
 
 func (a *App) gateConfig(ctx context.Context, reg prometheus.Registerer) proxy.Config {

@@ -46,6 +46,7 @@ type Config struct {
 	Log           LogConfig
 	Trace         TraceConfig
 	Audit         AuditConfig
+	Retention     RetentionConfig
 	Hash          [sha256.Size]byte // of the file, for the audit log
 
 	domains []peerDomain // the peers that DNS has to find
@@ -126,6 +127,7 @@ func Default() Config {
 		Log:           LogConfig{Level: slog.LevelInfo, Format: "text"},
 		Trace:         TraceConfig{HEPID: 2001},
 		Audit:         AuditConfig{Every: store.DefaultWitnessEvery},
+		Retention:     defaultRetention(),
 	}
 }
 

@@ -77,7 +77,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var known []string
-	for _, file := range []string{"parse.go", "disk.go", "peers.go", "policies.go", "audit.go", "root.go"} {
+	for _, file := range []string{"parse.go", "disk.go", "peers.go", "policies.go", "audit.go", "root.go", "retention.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -104,6 +104,10 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"controller:", "controler:", `test.yaml:2: controler: unknown key (did you mean "controller"?)`},
 		{"retention: 90d", "retention: 90", `test.yaml:18: purposes.training.retention: "90": a duration is a number and a unit`},
 		{"policies:", "trace: {calls: -1}\npolicies:", `trace.calls: "-1": allowed: 0 to 10000`},
+		{"policies:", "retention: {brake: 10}\npolicies:", `retention.brake: "10": a share of 0% to 100%`},
+		{"policies:", "retention: {brake: 101%}\npolicies:", "a share of 0% to 100%"},
+		{"policies:", "retention: {least: -1}\npolicies:", "a number of recordings"},
+		{"policies:", "retention: {requests: 3y}\npolicies:", "a duration is a number and a unit"},
 		{"policies:", "trace: {calls: all}\npolicies:", `trace.calls: "all": allowed: 0 to 10000`},
 		{"policies:", "hep: {server: homer}\npolicies:", `hep.server: "homer": an address and a port`},
 		{"policies:", "hep: {server: \"192.0.2.1:0\"}\npolicies:", "hep.server: \"192.0.2.1:0\": an address and a port"},
@@ -417,6 +421,9 @@ func TestCheckSaysWhatIsWrongAndHowItExits(t *testing.T) {
 		{[]string{"check", "--confg", "x"}, 2, "flag provided but not defined"},
 		{[]string{"check", "--config", exampleFile, "more"}, 2, `"more" isn't expected`},
 		{[]string{"verify"}, 2, "one of --config and --export"},
+		{[]string{"retention", "--config", exampleFile}, 2, "--dry-run, or --confirm REASON and --by NAME"},
+		{[]string{"retention", "--config", exampleFile, "--confirm", "looked"}, 2, "and --by NAME"},
+		{[]string{"retention", "--dry-run"}, 2, "--config FILE is missing"},
 		{[]string{"dance"}, 2, `there is no command "dance"`},
 		{nil, 2, "usage:"},
 		{[]string{"version"}, 0, "consentgate "},

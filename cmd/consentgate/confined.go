@@ -110,7 +110,7 @@ func (t *tail) Write(p []byte) (int, error) {
 
 // crashIn reports what a line of Go's runtime says that a crash begins with.
 func crashIn(line string) string {
-	for _, begin := range []string{"runtime: goroutine stack exceeds", "fatal error: ", "panic: ", "SIGXCPU", "unexpected fault address", "runtime: "} {
+	for _, begin := range []string{"runtime: goroutine stack exceeds", "fatal error: ", "panic: ", "SIGXCPU", "unexpected fault address", "runtime: ", "runtime/cgo: "} {
 		if strings.HasPrefix(line, begin) {
 			return strconv.Quote(line[:min(len(line), 80)])
 		}

@@ -30,6 +30,8 @@ usage:
   consentgate verify --proof FILE --vkey FILE
   consentgate proof  --config FILE --from CHECKPOINT --to CHECKPOINT | --entry NUMBER [--payload]
   consentgate export --config FILE                          the audit log as JSON lines, for verify --export
+  consentgate retention --config FILE --dry-run             recordings whose time is over, and what becomes of them
+  consentgate retention --config FILE --confirm REASON --by NAME   lets go what a run was stopped over
   consentgate trace  --config FILE [--pcap FILE] [CALL-ID | latest]   SIP messages of a call, redacted
   consentgate root   status | backup | drill | restore | replicate    what holds the root key, and copies of it
   consentgate passwd                                        hash of a password read from stdin, for the configuration
@@ -40,16 +42,17 @@ usage:
 type command func(ctx context.Context, args []string, out, errs io.Writer) int
 
 var commands = map[string]command{
-	"serve":   serveCommand,
-	"check":   checkCommand,
-	"demo":    demoCommand,
-	"verify":  verifyCommand,
-	"export":  exportCommand,
-	"proof":   proofCommand,
-	"passwd":  passwdCommand,
-	"root":    rootCommand,
-	"trace":   traceCommand,
-	"version": versionCommand,
+	"serve":     serveCommand,
+	"check":     checkCommand,
+	"demo":      demoCommand,
+	"verify":    verifyCommand,
+	"export":    exportCommand,
+	"proof":     proofCommand,
+	"passwd":    passwdCommand,
+	"root":      rootCommand,
+	"trace":     traceCommand,
+	"version":   versionCommand,
+	"retention": retentionCommand,
 }
 
 func main() {

@@ -54,9 +54,10 @@ func (p *parser) parse(root *yaml.Node) {
 		"hep": func(n *yaml.Node, path string) {
 			p.mapping(n, path, fields{"server": parsed(p.reader, &c.Trace.HEP, captureServer), "id": parsed(p.reader, &c.Trace.HEPID, captureID)})
 		},
-		"dns":     p.dns,
-		"audit":   p.audit,
-		"console": p.console,
+		"dns":       p.dns,
+		"audit":     p.audit,
+		"retention": p.retention,
+		"console":   p.console,
 		"log": func(n *yaml.Node, path string) {
 			p.mapping(n, path, fields{"level": parsed(p.reader, &c.Log.Level, logLevel), "format": oneOf(p.reader, &c.Log.Format, "text", "json")})
 		},

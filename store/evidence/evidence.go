@@ -14,6 +14,7 @@ type Case struct {
 	Records   []Logged // the Granted record, and those that act on it, as logged
 	Started   time.Time
 	Reason    string    // why the recording ended, "" while it is being written
+	Due       time.Time // when its retention is over, by what is configured now; zero: counted from its end
 	Erased    time.Time // zero: it isn't
 	Accesses  []Access
 	Rendered
@@ -130,7 +131,12 @@ func (s *Setting) country() any {
 func (c *Case) grant() *Logged { return &c.Records[0] }
 
 // Until is when the recording's retention ends.
-func (c *Case) Until() time.Time { return c.Started.Add(c.grant().Purpose.Retention) }
+func (c *Case) Until() time.Time {
+	if !c.Due.IsZero() {
+		return c.Due
+	}
+	return c.Started.Add(c.Length).Add(c.grant().Purpose.Retention)
+}
 
 // number is a party's, as the call had it.
 func (c *Case) number(p consent.Party) string {

@@ -137,7 +137,7 @@ func TestThePageIsInItsLanguage(t *testing.T) {
 	must(t, err)
 	b.Zone = zone
 	text, _ := pageOf(t, b, itemOf(cases()["two"]))
-	for _, s := range []string{"die Schulung unserer Mitarbeiter", "14.03.2026, 10:26:53 CET", "12.06.2026, 11:26:53 CEST", "der Anruf wurde gehalten", "Beschäftigte Person 1", "Ende des Anrufs"} {
+	for _, s := range []string{"die Schulung unserer Mitarbeiter", "14.03.2026, 10:26:53 CET", "12.06.2026, 11:27:55 CEST", "der Anruf wurde gehalten", "Beschäftigte Person 1", "Ende des Anrufs"} {
 		if !strings.Contains(text, s) {
 			t.Errorf("it doesn't say %q", s)
 		}

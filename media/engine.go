@@ -59,6 +59,7 @@ func NewEngine(c Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{cfg: c, sockets: group, pipeline: newPipeline(), taps: map[*Tap]struct{}{}, relays: map[*Relay]struct{}{}, stop: make(chan struct{})}
+	c.Metrics.packets.legs.Store(e)
 	e.sweeper.Go(func() { e.sweep(e.stop) })
 	return e, nil
 }
@@ -131,12 +132,12 @@ type Sides struct {
 // error is ErrNoPorts when the pool has none.
 func (e *Engine) NewRelay(call string, s Sides, onEvent func(Event)) (*Relay, error) {
 	r := &Relay{engine: e, log: e.cfg.Log.With("call", call), onEvent: onEvent,
-		opaques: map[int]*Opaque{}, thread: e.sockets.Thread()}
+		opaques: map[int]*Opaque{}, sockets: e.sockets.Set()}
 	r.legs[consent.Remote] = r.leg(consent.Remote, s.Remote, s.Trunk, "carrier")
 	r.legs[consent.Local] = r.leg(consent.Local, s.Local, s.Trunk, "pbx")
 	for _, l := range r.legs {
 		var err error
-		if l.pair, err = e.cfg.Pool.bind(r.thread, l.ip, takers{l.takeRTP, l.takeRTCP}); err != nil {
+		if l.pair, err = e.cfg.Pool.bind(r.sockets, l.ip, takers{rtpTaker{l}, rtcpTaker{l}}); err != nil {
 			err = fmt.Errorf("taking media ports on %s: %w", l.ip, err)
 			if l.party == consent.Local {
 				err = errors.Join(err, r.legs[consent.Remote].giveUp())

@@ -15,30 +15,49 @@ const causeKey = "dtmf"
 // it is of a key. After it nothing more can come: the party has stopped sending.
 const undecided = 200 * time.Millisecond
 
-// judge says what has become known of a party's packets that wait.
-func (t *Tap) judge(p consent.Party, found *dtmf.Tones) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range t.queue {
-		if it := &t.queue[i]; it.party == p && it.verdict < dtmf.Clean {
-			it.verdict = found.Judge(it.span.from, it.span.to)
+// entry is an item in the writer's hands.
+type entry struct {
+	item
+	data    []byte
+	span    span         // of its audio, where it may be of a key
+	verdict dtmf.Verdict // of a packet
+}
+
+// examine looks for tones in the last of the entries in line, and says what has
+// become known of its party's packets.
+func (w *writer) examine(line []entry) {
+	e := &line[len(line)-1]
+	b := &w.tones[e.party]
+	switch e.kind {
+	case isGap:
+		b.missed()
+		return
+	case isKey:
+		b.found.Confirm() // who makes an event of a tone needs some of the tone to know it
+	case isPacket:
+		e.verdict = dtmf.Clean
+		h, ok := parse(e.data)
+		c := e.from.payload(h.pt).plays
+		if !ok || c == nil {
+			return
+		}
+		e.verdict = dtmf.Open
+		e.span, _ = b.take(h, c)
+	}
+	for i := range line {
+		if x := &line[i]; x.kind == isPacket && x.party == e.party && x.verdict < dtmf.Clean {
+			x.verdict = b.found.Judge(x.span.from, x.span.to)
 		}
 	}
 }
 
-// decided counts the items that can be written at a time: a packet without a
-// verdict holds up all behind it.
-func (t *Tap) decided(now time.Time) int {
-	for i := range t.queue {
-		if it := &t.queue[i]; it.data != nil && it.verdict < dtmf.Clean && now.Sub(it.at) < undecided {
-			return i
-		}
-	}
-	return len(t.queue)
+// waits reports whether an entry can't be written yet: all behind it wait, too.
+func (e *entry) waits(now time.Time) bool {
+	return e.kind == isPacket && e.verdict < dtmf.Clean && now.Sub(e.at) < undecided
 }
 
 // secret reports whether a packet is of a key, or may be and nothing more is to come.
-func (it *item) secret() bool { return it.verdict == dtmf.Keyed || it.verdict == dtmf.Suspect }
+func (e *entry) secret() bool { return e.verdict == dtmf.Keyed || e.verdict == dtmf.Suspect }
 
 // silence is a span that is kept out of a recording, while it goes on.
 type silence struct {
@@ -47,9 +66,9 @@ type silence struct {
 }
 
 // hush leaves a packet out.
-func (w *writer) hush(it *item) {
-	if s := &w.silent[it.party]; !s.on {
-		*s = silence{true, it.at}
+func (w *writer) hush(e *entry) {
+	if s := &w.silent[e.party]; !s.on {
+		*s = silence{true, e.at}
 	}
 }
 

@@ -18,16 +18,16 @@ type keys struct {
 }
 
 // Listen says whether keys that the peer presses matter. Tones are looked for
-// only while they do, or while the peer is recorded.
+// only while they do; those in a recording are its writer's.
 func (l *Leg) Listen(on bool) { l.keys.wanted.Store(on) }
 
 // heed looks for keys in an RTP packet, and hands to the tap what may be recorded
 // of it. ours says that it must not be passed on.
-func (l *Leg) heed(p *place, h header, data []byte, bridged bool, at time.Time) (ours bool) {
+func (l *Leg) heed(p *place, y *payload, h header, data []byte, bridged bool, at time.Time) (ours bool) {
 	switch {
-	case p.events[h.pt] != 0:
-		return l.event(h, p.events[h.pt], !bridged, at)
-	case p.redundant[h.pt]:
+	case y.event != 0:
+		return l.event(h, y.event, !bridged, at)
+	case y.blocks:
 		if isKey, ours := l.redundant(p, h, !bridged, at); isKey {
 			return ours
 		}
@@ -36,7 +36,7 @@ func (l *Leg) heed(p *place, h header, data []byte, bridged bool, at time.Time) 
 	if t != nil && (!bridged || !t.Open()) {
 		t = nil
 	}
-	return l.audio(p, h, data, t, bridged, at)
+	return l.audio(p, y.plays, h, data, t, bridged, at)
 }
 
 // event reports the keys in a telephone-event, and whether it must not be passed on.
@@ -54,7 +54,7 @@ func (l *Leg) event(h header, rate int, apart bool, at time.Time) (ours bool) {
 func (l *Leg) redundant(p *place, h header, apart bool, at time.Time) (isKey, ours bool) {
 	blocks := 0
 	for r := dtmf.NewRedundant(h.payload, h.ts); r.Next(); blocks++ {
-		if rate := p.events[r.Type]; rate != 0 {
+		if rate := p.payload(r.Type).event; rate != 0 {
 			block := header{ssrc: h.ssrc, ts: r.Timestamp, payload: r.Payload}
 			isKey, ours = true, l.event(block, rate, apart, at) || ours
 		}
@@ -69,40 +69,25 @@ func (l *Leg) press(p consent.Press) {
 // leaked keeps the beginning of a tone out of a recording where the rest of it
 // comes as an event: who makes the event needs some of the tone to know it.
 func (l *Leg) leaked() {
-	b := l.keys.tones
-	if t := l.relay.tap.Load(); b != nil && t != nil {
-		b.found.Confirm()
-		t.judge(l.party, &b.found)
+	if t := l.relay.tap.Load(); t != nil {
+		t.keyed(l.party)
 	}
 }
 
-// audio looks for tones in a packet of audio, where they matter, and hands it to
-// the tap, if there is one.
-func (l *Leg) audio(p *place, h header, data []byte, t *Tap, bridged bool, at time.Time) (ours bool) {
-	counts := p.InBand && (l.keys.wanted.Load() || l.keys.tones.oursSounds())
-	if t == nil && !counts {
-		return false
+// audio hands a packet of audio to the tap, if there is one, and looks for tones
+// in it, where they matter to the call.
+func (l *Leg) audio(p *place, c *codec.Codec, h header, data []byte, t *Tap, bridged bool, at time.Time) (ours bool) {
+	if t != nil {
+		t.offer(l.party, p, data, at)
 	}
-	c := p.codec(h.pt).plays()
-	if c == nil {
-		if t != nil {
-			t.offer(l.party, p, data, span{}, at)
-		}
+	if c == nil || !l.inward.inBand || !l.keys.wanted.Load() && !l.keys.tones.oursSounds() {
 		return false
 	}
 	if l.keys.tones == nil {
 		l.keys.tones = new(tones)
 	}
 	b := l.keys.tones
-	s, key := b.take(h, c)
-	if t != nil {
-		t.offer(l.party, p, data, s, at)
-		t.judge(l.party, &b.found) // before anybody hears of the key
-	}
-	if !counts {
-		return false
-	}
-	if key != 0 {
+	if _, key := b.take(h, c); key != 0 {
 		b.ours = !bridged
 		since, _ := b.found.Sounds()
 		sofar := b.found.End() - since
@@ -116,6 +101,7 @@ func (l *Leg) audio(p *place, h header, data []byte, t *Tap, bridged bool, at ti
 type tones struct {
 	found dtmf.Tones
 	begun bool
+	cut   bool // what came before the packet that is expected wasn't to be heard
 	ssrc  uint32
 	next  uint32 // RTP time of the packet that is expected
 	ours  bool   // the latest key began while the parties were apart: the other doesn't hear its end
@@ -135,6 +121,9 @@ func (b *tones) oursSounds() bool {
 	return sounds
 }
 
+// missed says that the party wasn't listened to for a while.
+func (b *tones) missed() { b.cut = true }
+
 // span is a packet's place in a leg's audio, in samples.
 type span struct{ from, to int64 }
 
@@ -149,6 +138,8 @@ func (b *tones) take(h header, c *codec.Codec) (s span, key consent.Key) {
 	gap := int32(h.ts-b.next) / int32(ticks)
 	n := len(h.payload) / c.Width / ticks
 	switch {
+	case b.cut: // there may have been a tone that goes on
+		b.found.Lose(longestLoss)
 	case b.begun && h.ssrc != b.ssrc: // another source goes on where the last one stopped
 	case b.begun && gap < 0 && gap > -dtmf.Rate: // it is late, and was taken for lost
 		from := b.found.End() + int64(gap)
@@ -158,7 +149,7 @@ func (b *tones) take(h header, c *codec.Codec) (s span, key consent.Key) {
 	case gap != 0:
 		b.found.Rest()
 	}
-	b.begun, b.ssrc, b.next = true, h.ssrc, h.ts+uint32(n*ticks)
+	b.begun, b.cut, b.ssrc, b.next = true, false, h.ssrc, h.ts+uint32(n*ticks)
 	b.decode(h.payload, c)
 	s.from = b.found.End()
 	key = b.found.Feed(b.pcm[:n])

@@ -11,21 +11,25 @@ import (
 
 	"consentgate/consent"
 	"consentgate/media/sockets"
+	"consentgate/media/srtp"
 )
 
 // Leg is one side's RTP and RTCP sockets, and what its peer hears.
 type Leg struct {
-	relay *Relay
-	party consent.Party
-	ip    netip.Addr
-	pair  pair
-	taken prometheus.Counter
+	// What each packet needs comes first (see place).
+	relay   *Relay
+	place   atomic.Pointer[place] // nil until SetPeer: every packet is a stranger's
+	came    atomic.Uint64         // packets that the metric hasn't been told of
+	party   consent.Party
+	pair    pair
+	outward outward
+	out     stream // towards this leg's peer
+	inward  inward
+	watch   watch
 
-	place atomic.Pointer[place] // nil until SetPeer: every packet is a stranger's
-	out   stream                // towards this leg's peer
-	keys  keys                  // of the sockets' thread
-
-	watch    watch
+	keys     keys // of the sockets' thread
+	ip       netip.Addr
+	taken    prometheus.Counter
 	measures measures
 
 	mu      sync.Mutex
@@ -71,8 +75,13 @@ func (l *Leg) giveUp() error {
 	return err
 }
 
-// takeRTP and takeRTCP are called on the sockets' thread.
-func (l *Leg) takeRTP(data []byte, from netip.AddrPort, at time.Time, err error) {
+// rtpTaker and rtcpTaker take what comes to a leg's sockets, on their thread.
+type (
+	rtpTaker  struct{ *Leg }
+	rtcpTaker struct{ *Leg }
+)
+
+func (l rtpTaker) Take(data []byte, from netip.AddrPort, at time.Time, err error) {
 	if err != nil {
 		l.unreadable(err)
 		return
@@ -80,7 +89,7 @@ func (l *Leg) takeRTP(data []byte, from netip.AddrPort, at time.Time, err error)
 	l.packet(data, from, at)
 }
 
-func (l *Leg) takeRTCP(data []byte, from netip.AddrPort, at time.Time, err error) {
+func (l rtcpTaker) Take(data []byte, from netip.AddrPort, at time.Time, err error) {
 	if err != nil {
 		l.unreadable(err)
 		return
@@ -99,12 +108,12 @@ func (l *Leg) unreadable(err error) {
 // packet decides what becomes of one RTP packet.
 func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 	p := l.place.Load()
-	if p == nil || !p.rtp.admits(from, at) {
+	if p == nil || !l.admits(p, from, at) {
 		l.relay.drop(stranger)
 		return
 	}
-	if p.In != nil && isVersion2(data) {
-		if data = l.opened(p.In.RTP(data, at)); data == nil {
+	if in := l.inward.opens; in != nil && isVersion2(data) {
+		if data = l.opened(in.RTP(data, at)); data == nil {
 			return
 		}
 	}
@@ -113,12 +122,13 @@ func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 		l.relay.drop(malformed)
 		return
 	}
-	l.taken.Inc()
+	l.came.Add(1)
 	bridged := l.relay.bridged.Load()
-	if p.events[h.pt] == 0 {
-		l.watch.heard(p, h, at)
+	y := l.means(h.pt)
+	if y.event == 0 {
+		l.watch.heard(y, h, at)
 	}
-	if l.heed(p, h, data, bridged, at) {
+	if l.heed(p, y, h, data, bridged, at) {
 		l.relay.drop(ourKey)
 		return
 	}
@@ -126,15 +136,28 @@ func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 		l.relay.drop(gated)
 		return
 	}
-	p.renumber(data, h.pt)
-	l.relay.legs[l.party.Other()].forward(data, h, p.clock(h.pt), at)
+	l.renumber(data, h.pt)
+	l.relay.legs[l.party.Other()].forward(data, h, y.clock(), at)
+}
+
+// renumber gives a packet from the peer the payload type that the other party
+// knows it by. Its marker stays.
+func (l *Leg) renumber(packet []byte, pt uint8) {
+	if n := l.inward.numbers; n != nil {
+		packet[1] = packet[1]&0x80 | n[pt]
+	}
 }
 
 // forward sends the other party's packet to this leg's peer; clock is that of its
 // timestamp, in Hz, 0 where it isn't known.
 func (l *Leg) forward(data []byte, h header, clock int, at time.Time) {
 	p := l.place.Load()
-	if p == nil || !p.RTP.IsValid() {
+	if p == nil {
+		l.relay.drop(held)
+		return
+	}
+	f, ok := l.towards(p)
+	if !ok {
 		l.relay.drop(held)
 		return
 	}
@@ -142,19 +165,19 @@ func (l *Leg) forward(data []byte, h header, clock int, at time.Time) {
 		l.relay.drop(why)
 		return
 	}
-	l.send(data, p)
+	l.send(data, f.seals, f.to, (*sockets.Socket).Pass)
 }
 
-// send sends an RTP packet; false: it didn't leave.
-func (l *Leg) send(data []byte, p *place) bool {
-	if p.Out != nil {
+// send sends an RTP packet by a socket's Send or Pass; false: it didn't leave.
+func (l *Leg) send(data []byte, seals *srtp.Sender, to netip.AddrPort, by func(*sockets.Socket, []byte, netip.AddrPort) error) bool {
+	if seals != nil {
 		room := sealing.Get().(*room)
 		defer sealing.Put(room)
-		if data = l.sealed(p.Out.RTP(room[:0], data)); data == nil {
+		if data = l.sealed(seals.RTP(room[:0], data)); data == nil {
 			return false
 		}
 	}
-	if err := l.pair.rtp.Send(data, p.rtp.target()); err != nil {
+	if err := by(l.pair.rtp, data, to); err != nil {
 		l.relay.drop(unsent)
 		return false
 	}
@@ -204,7 +227,7 @@ func (l *Leg) report(data []byte, from netip.AddrPort, at time.Time) {
 			return
 		}
 	}
-	if err := other.pair.rtcp.Send(out, to.rtcp.target()); err != nil {
+	if err := other.pair.rtcp.Pass(out, to.rtcp.towards()); err != nil {
 		l.relay.drop(unsent)
 	}
 }

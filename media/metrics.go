@@ -1,13 +1,15 @@
 package media
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // Metrics of all relays. No label holds a number, a name or a call id.
 type Metrics struct {
-	packets    *prometheus.CounterVec
+	packets    packets
 	dropped    [reasons]prometheus.Counter // resolved once: a drop costs no look-up
 	tapped     prometheus.Counter
 	tapDropped prometheus.Counter
@@ -24,8 +26,8 @@ func NewMetrics(reg prometheus.Registerer, pool *Pool) *Metrics {
 			Help: "Pairs of RTP and RTCP ports in use."}, func() float64 { return float64(pool.InUse()) })
 	}
 	m := &Metrics{
-		packets: f.NewCounterVec(prometheus.CounterOpts{Name: "consentgate_rtp_packets_total",
-			Help: "RTP packets taken, by the side they came from."}, []string{"trunk", "side"}),
+		packets: packets{CounterVec: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentgate_rtp_packets_total",
+			Help: "RTP packets taken, by the side they came from."}, []string{"trunk", "side"}), legs: new(atomic.Pointer[Engine])},
 		tapped: f.NewCounter(prometheus.CounterOpts{Name: "consentgate_tap_packets_total",
 			Help: "Packets copied for recorders."}),
 		tapDropped: f.NewCounter(prometheus.CounterOpts{Name: "consentgate_tap_dropped_total",
@@ -33,6 +35,7 @@ func NewMetrics(reg prometheus.Registerer, pool *Pool) *Metrics {
 		preconsent: f.NewCounter(prometheus.CounterOpts{Name: "consentgate_preconsent_packets_recorded_total",
 			Help: "Packets from before their consent that came to a recorder. Always 0."}),
 	}
+	reg.MustRegister(m.packets)
 	histogram := func(name, help string, buckets ...float64) *prometheus.HistogramVec {
 		return f.NewHistogramVec(prometheus.HistogramOpts{Name: "consentgate_" + name, Help: help, Buckets: buckets}, []string{"trunk", "side"})
 	}
@@ -46,6 +49,23 @@ func NewMetrics(reg prometheus.Registerer, pool *Pool) *Metrics {
 		m.dropped[r] = dropped.WithLabelValues(name)
 	}
 	return m
+}
+
+// packets are counted by each leg for itself, and told when somebody asks: where all
+// calls share a counter, two threads would wait for each other at each packet.
+type packets struct {
+	*prometheus.CounterVec
+	legs *atomic.Pointer[Engine] // whose calls' packets are counted
+}
+
+// Collect is prometheus.Collector.
+func (p packets) Collect(to chan<- prometheus.Metric) {
+	if e := p.legs.Load(); e != nil {
+		for _, r := range e.running() {
+			r.count()
+		}
+	}
+	p.CounterVec.Collect(to)
 }
 
 // of are a side's measures.

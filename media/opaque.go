@@ -49,7 +49,7 @@ func (r *Relay) TakeOpaque(index int) (*Opaque, error) {
 		e := &opaqueEnd{opaque: o, party: l.party, ip: l.ip}
 		o.ends[p] = e
 		var err error
-		if e.pair, err = r.engine.cfg.Pool.bind(r.thread, l.ip, takers{e.taker(first), e.taker(second)}); err != nil {
+		if e.pair, err = r.engine.cfg.Pool.bind(r.sockets, l.ip, takers{opaqueTaker{e, first}, opaqueTaker{e, second}}); err != nil {
 			err = fmt.Errorf("taking media ports on %s: %w", l.ip, err)
 			if l.party == consent.Local { // nobody has been told of the other side's
 				err = errors.Join(err, o.ends[consent.Remote].pair.close())
@@ -106,17 +106,20 @@ func (x pair) socket(c channel) *sockets.Socket {
 	return x.rtp
 }
 
-// taker takes what comes to a port, on the sockets' thread.
-func (e *opaqueEnd) taker(c channel) sockets.Taker {
-	return func(data []byte, from netip.AddrPort, at time.Time, err error) {
-		switch {
-		case errors.Is(err, sockets.ErrTooLong):
-			e.opaque.relay.drop(malformed)
-		case err != nil:
-			e.opaque.relay.drop(unread)
-		default:
-			e.datagram(data, c, from, at)
-		}
+// opaqueTaker takes what comes to a port, on the sockets' thread.
+type opaqueTaker struct {
+	*opaqueEnd
+	channel channel
+}
+
+func (e opaqueTaker) Take(data []byte, from netip.AddrPort, at time.Time, err error) {
+	switch {
+	case errors.Is(err, sockets.ErrTooLong):
+		e.opaque.relay.drop(malformed)
+	case err != nil:
+		e.opaque.relay.drop(unread)
+	default:
+		e.datagram(data, e.channel, from, at)
 	}
 }
 
@@ -142,7 +145,7 @@ func (e *opaqueEnd) datagram(data []byte, c channel, from netip.AddrPort, at tim
 		r.drop(held)
 		return
 	}
-	if err := other.pair.socket(c).Send(data, l.target()); err != nil {
+	if err := other.pair.socket(c).Pass(data, l.towards()); err != nil {
 		r.drop(unsent)
 	}
 }

@@ -14,21 +14,21 @@ import (
 // sent to now: it is on hold the old way, or refused the media.
 type Peer struct {
 	RTP, RTCP netip.AddrPort
-	Codec     Codec         // for prompts to it; zero: none can be played
-	Codecs    []Codec       // what it may send; names the formats of a recording
-	Events    []uint8       // payload types of its telephone-events at 8 kHz; at other rates, by Codecs
-	Mute      bool          // it won't send now: it is on hold, or holds the other
-	NAT       bool          // it may send from another address than RTP: the first heard is taken for its
-	InBand    bool          // its keys are tones in its audio: telephone-event wasn't agreed on
-	Ptime     time.Duration // of prompts to it, in whole ms; what isn't 5 to 100 ms is taken for 20 ms
-	// Renumber are payload types that it sends by a number that the other party
-	// doesn't know them by, with the number to pass them on by. Nil: none.
-	Renumber map[uint8]uint8
-
 	// In opens what the peer sends, Out seals what it is sent: SRTP. They stay the
 	// same as long as the keys do. Nil: in the clear.
 	In  *srtp.Receiver
 	Out *srtp.Sender
+
+	Codec  Codec         // for prompts to it; zero: none can be played
+	Codecs []Codec       // what it may send; names the formats of a recording
+	Events []uint8       // payload types of its telephone-events at 8 kHz; at other rates, by Codecs
+	Mute   bool          // it won't send now: it is on hold, or holds the other
+	NAT    bool          // it may send from another address than RTP: the first heard is taken for its
+	InBand bool          // its keys are tones in its audio: telephone-event wasn't agreed on
+	Ptime  time.Duration // of prompts to it, in whole ms; what isn't 5 to 100 ms is taken for 20 ms
+	// Renumber are payload types that it sends by a number that the other party
+	// doesn't know them by, with the number to pass them on by. Nil: none.
+	Renumber map[uint8]uint8
 }
 
 // Names in SDP, in upper case, of the payloads of RFC 4733 and RFC 2198.
@@ -37,16 +37,38 @@ const (
 	redundantEncoding = "RED"
 )
 
-// place is a Peer in force, and the addresses that it sends from.
+// place is a Peer in force, and the addresses that it sends from. What each packet
+// needs lies together: of a thousand calls' places each part that a packet touches
+// has to be fetched from memory anew, which is half of what a packet costs.
 type place struct {
+	rtp latch
 	Peer
-	rtp, rtcp latch
-	plays     *codec.Codec // prompts to it; nil: none can be
-	events    [128]int     // clock rate by payload type; 0: not telephone-events
-	known     [128]Codec   // by payload type; zero: unknown
-	numbers   *[128]uint8  // to pass payload types on by; nil: as they are
-	redundant [128]bool    // by payload type: blocks of RFC 2198
+	numbers  *[128]uint8 // to pass payload types on by; nil: as they are
+	types    [128]uint8  // by payload type: which of payloads it is
+	payloads []payload   // the first: what isn't known
+	rtcp     latch
+	plays    *codec.Codec // prompts to it; nil: none can be
 }
+
+// payload is what a payload type of a peer means.
+type payload struct {
+	Codec               // zero: unknown
+	plays  *codec.Codec // that its audio can be decoded with; nil: none
+	event  int          // clock rate of telephone-events; 0: they aren't
+	blocks bool         // of RFC 2198
+	speech bool         // it tells how well the other is heard: no event, no comfort noise
+}
+
+// clock is the rate of its timestamps, Hz; 0 where it isn't known.
+func (y *payload) clock() int {
+	if y.event != 0 {
+		return y.event
+	}
+	return y.ClockRate
+}
+
+// payload is what one from this peer means.
+func (p *place) payload(pt uint8) *payload { return &p.payloads[p.types[pt&0x7f]] }
 
 // usualPtime is what RFC 3551 section 4.2 has for want of another.
 const usualPtime = 20 * time.Millisecond
@@ -80,54 +102,61 @@ func newPlace(p Peer, old *place, former [2]netip.AddrPort, until time.Time) *pl
 		n.rtp.follow(&old.rtp)
 		n.rtcp.follow(&old.rtcp)
 	}
-	for pt, name := range staticNames {
-		n.known[pt] = Codec{Name: name, PayloadType: pt, ClockRate: sampleRate}
-	}
-	for _, c := range p.Codecs {
-		n.known[c.PayloadType&0x7f] = c
-	}
-	if len(p.Renumber) > 0 {
-		n.numbers = new([128]uint8)
-		for pt := range n.numbers {
-			n.numbers[pt] = uint8(pt)
-		}
-		for from, to := range p.Renumber {
-			n.numbers[from&0x7f] = to & 0x7f
-		}
-	}
-	for _, pt := range p.Events {
-		n.events[pt&0x7f] = sampleRate
-	}
-	for _, c := range p.Codecs {
-		if strings.EqualFold(c.Name, eventEncoding) && c.ClockRate > 0 {
-			n.events[c.PayloadType&0x7f] = c.ClockRate
-		}
-		n.redundant[c.PayloadType&0x7f] = strings.EqualFold(c.Name, redundantEncoding)
-	}
+	n.describe()
 	return n
 }
 
-// renumber gives a packet from this peer the payload type that the other party
-// knows it by. Its marker stays.
-func (p *place) renumber(packet []byte, pt uint8) {
-	if p.numbers != nil {
-		packet[1] = packet[1]&0x80 | p.numbers[pt]
+// describe makes the table of payload types.
+func (p *place) describe() {
+	var known [128]payload
+	for pt, name := range staticNames {
+		known[pt].Codec = Codec{Name: name, PayloadType: pt, ClockRate: sampleRate}
+	}
+	for _, c := range p.Codecs {
+		known[c.PayloadType&0x7f].Codec = c
+	}
+	for _, pt := range p.Events {
+		known[pt&0x7f].event = sampleRate
+	}
+	for _, c := range p.Codecs {
+		y := &known[c.PayloadType&0x7f]
+		if strings.EqualFold(c.Name, eventEncoding) && c.ClockRate > 0 {
+			y.event = c.ClockRate
+		}
+		y.blocks = strings.EqualFold(c.Name, redundantEncoding)
+	}
+	p.payloads = append(p.payloads, payload{})
+	for pt := range known {
+		y := &known[pt]
+		if *y == (payload{}) {
+			continue
+		}
+		y.plays = y.Codec.plays()
+		y.speech = y.event == 0 && y.ClockRate > 0 && y.Name != "CN"
+		p.types[pt] = uint8(len(p.payloads))
+		p.payloads = append(p.payloads, *y)
+	}
+	p.renumbering()
+}
+
+func (p *place) renumbering() {
+	if len(p.Renumber) == 0 {
+		return
+	}
+	p.numbers = new([128]uint8)
+	for pt := range p.numbers {
+		p.numbers[pt] = uint8(pt)
+	}
+	for from, to := range p.Renumber {
+		p.numbers[from&0x7f] = to & 0x7f
 	}
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// clock is the rate of a payload type's timestamps, Hz; 0 where it isn't known.
-func (p *place) clock(pt uint8) int {
-	if rate := p.events[pt&0x7f]; rate != 0 {
-		return rate
-	}
-	return p.known[pt&0x7f].ClockRate
-}
-
 // codec is what a payload type from this peer means.
 func (p *place) codec(pt uint8) Codec {
-	c := p.known[pt&0x7f]
+	c := p.payload(pt).Codec
 	c.PayloadType = pt
 	return c
 }
@@ -143,32 +172,34 @@ var staticNames = map[uint8]string{0: "PCMU", 3: "GSM", 4: "G723", 8: "PCMA", 9:
 // side is declared to be behind a NAT another address is learnt, too, once for all
 // descriptions that name the same one.
 type latch struct {
+	// heard is a copy of what was learnt, for the thread that takes the packets; it
+	// is valid once that has been heard since the description came into force.
+	heard  netip.AddrPort
+	learnt atomic.Pointer[netip.AddrPort]
+
 	said     netip.AddrPort
 	former   netip.AddrPort // the port's last call came from there: its packets may still
 	until    time.Time      // end of the learning window
 	anywhere bool           // another address may be learnt
-
-	learnt  atomic.Pointer[netip.AddrPort]
-	settled atomic.Bool // the source of this description is known: nothing else is learnt
 }
 
-// admits reports whether a packet from that address is the peer's.
+// admits reports whether a packet from that address is the peer's. It is for the
+// thread that takes the packets.
 func (l *latch) admits(from netip.AddrPort, at time.Time) bool {
-	known := l.learnt.Load()
-	if known != nil && *known == from {
-		if !l.settled.Load() {
-			l.settled.Store(true)
-		}
+	if from == l.heard {
 		return true
 	}
-	// The address that was said is the peer's whatever was learnt before it.
-	near := from.Addr() == l.said.Addr() || l.anywhere && known == nil
-	if from != l.said && (l.settled.Load() || !near || from == l.former || at.After(l.until)) {
-		return false
+	known := l.learnt.Load()
+	if known == nil || *known != from {
+		// The address that was said is the peer's whatever was learnt before it.
+		near := from.Addr() == l.said.Addr() || l.anywhere && known == nil
+		if from != l.said && (l.heard.IsValid() || !near || from == l.former || at.After(l.until)) {
+			return false
+		}
+		learnt := from // a copy, so that from itself needn't be on the heap for each packet
+		l.learnt.Store(&learnt)
 	}
-	learnt := from // a copy, so that from itself needn't be on the heap for each packet
-	l.learnt.Store(&learnt)
-	l.settled.Store(true)
+	l.heard = from
 	return true
 }
 
@@ -190,4 +221,12 @@ func (l *latch) target() netip.AddrPort {
 		return *learnt
 	}
 	return l.said
+}
+
+// towards is target for the thread that takes the packets.
+func (l *latch) towards() netip.AddrPort {
+	if l.heard.IsValid() {
+		return l.heard
+	}
+	return l.target()
 }

@@ -63,7 +63,6 @@ func (p *pipeline) close() {
 func (p *pipeline) run(l *lane) {
 	tick := time.NewTicker(gather)
 	defer tick.Stop()
-	var batch []item
 	for {
 		taps := l.current()
 		if len(taps) == 0 {
@@ -81,11 +80,7 @@ func (p *pipeline) run(l *lane) {
 		}
 		for _, t := range taps {
 			open := t.Open()
-			batch = t.takeQueue(batch, open)
-			for i := range batch {
-				t.writer.write(&batch[i])
-				batch[i] = item{}
-			}
+			t.writer.run(open)
 			if !open {
 				l.leave(t)
 				p.done.Go(t.seal) // it waits for a disk, and the others must not

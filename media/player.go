@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"consentgate/media/sockets"
 )
 
 // Played tells how a prompt ended. Heard counts what was sent to the party;
@@ -156,5 +158,5 @@ func (l *Leg) sendFrame(to *place, packet []byte, a *Audio, from, n int, spurt b
 	if spurt {
 		setMarker(packet)
 	}
-	return l.send(append(packet, a.frame(c, from, n)...), to)
+	return l.send(append(packet, a.frame(c, from, n)...), to.Out, to.rtp.target(), (*sockets.Socket).Send)
 }

@@ -47,8 +47,8 @@ type port struct {
 
 // pair is a port pair in use.
 type pair struct {
-	port
 	rtp, rtcp *sockets.Socket
+	port
 }
 
 // takers are what becomes of a pair's packets.
@@ -112,7 +112,7 @@ func (p *Pool) untake(x port) {
 // bind takes a pair on ip. A pair that another program holds a port of is passed
 // over, and tried again after its quarantine. Other errors are the address's
 // fault or the system's, and no other port would do better.
-func (p *Pool) bind(on *sockets.Thread, ip netip.Addr, to takers) (pair, error) {
+func (p *Pool) bind(on *sockets.Set, ip netip.Addr, to takers) (pair, error) {
 	if !ip.IsValid() {
 		return pair{}, errors.New("no local address to bind media ports on")
 	}
@@ -134,7 +134,7 @@ func (p *Pool) bind(on *sockets.Thread, ip netip.Addr, to takers) (pair, error) 
 	}
 }
 
-func listenPair(on *sockets.Thread, ip netip.Addr, x port, to takers) (pair, error) {
+func listenPair(on *sockets.Set, ip netip.Addr, x port, to takers) (pair, error) {
 	rtp, err := on.Open(netip.AddrPortFrom(ip, x.number), receiveBuffer, to.rtp)
 	if err != nil {
 		return pair{}, fmt.Errorf("opening a media port: %w", err)
@@ -143,7 +143,7 @@ func listenPair(on *sockets.Thread, ip netip.Addr, x port, to takers) (pair, err
 	if err != nil {
 		return pair{}, errors.Join(fmt.Errorf("opening a media port: %w", err), rtp.Close())
 	}
-	return pair{x, rtp, rtcp}, nil
+	return pair{rtp, rtcp, x}, nil
 }
 
 // left is the port as its call leaves it: it knows where that call's packets came

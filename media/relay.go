@@ -30,15 +30,15 @@ type Event struct {
 
 // Relay is the media of one call. Its methods are for the call's goroutine.
 type Relay struct {
+	legs    [2]*Leg             // by consent.Party
+	bridged atomic.Bool         // the parties hear each other
+	tap     atomic.Pointer[Tap] // the latest
+
 	engine  *Engine
 	log     *slog.Logger
 	onEvent func(Event)
-	legs    [2]*Leg         // by consent.Party
 	opaques map[int]*Opaque // by the section's index
-	thread  *sockets.Thread // reads all their sockets
-
-	bridged atomic.Bool         // the parties hear each other
-	tap     atomic.Pointer[Tap] // the latest
+	sockets *sockets.Set    // of all of them
 
 	mu       sync.Mutex
 	closed   bool
@@ -118,9 +118,17 @@ func (r *Relay) Close() {
 	for _, o := range r.opaques {
 		o.free()
 	}
+	r.count()
 	r.engine.forget(r)
 	r.assess()
 	r.emitting.Wait()
+}
+
+// count tells the metric of the packets that came since it was told last.
+func (r *Relay) count() {
+	for _, l := range r.legs {
+		l.taken.Add(float64(l.came.Swap(0)))
+	}
 }
 
 func (r *Relay) over() bool {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"consentgate/consent"
-	"consentgate/media/dtmf"
 )
 
 // tapQueue bounds the packets that may wait for a recorder: five seconds of
@@ -24,9 +23,9 @@ type Tap struct {
 	done    chan struct{} // closed when the recorder has been sealed
 	closing chan struct{} // closed with the tap
 
-	mu     sync.Mutex // a few instructions and a copy; never held for I/O
-	queue  []item
-	held   int                  // packets in queue
+	mu sync.Mutex // a few instructions and a copy; never held for I/O
+	waiting
+	held   int                  // items that the recorder hasn't got yet, but for gaps
 	opened time.Time            // what came before isn't recorded
 	at     time.Time            // when it was closed; zero: it is open
 	reason string               // why
@@ -36,36 +35,48 @@ type Tap struct {
 	writer writer // of the pipeline's goroutine that has the tap
 }
 
-// item is a packet or a gap on its way to the recorder.
+// waiting is what is on its way to the recorder, in the order in which it came.
+type waiting struct {
+	items []item
+	bytes []byte // the packets', one after the other
+}
+
+// item is a packet, a gap, or word of a key.
 type item struct {
+	kind  itemKind
 	party consent.Party
 	at    time.Time
 
-	data    *[maxPacket]byte // nil for a gap
-	n       int
-	from    *place // the description by which it came
-	span    span   // of its audio, where it may be of a key
-	verdict dtmf.Verdict
+	size int    // of a packet, in bytes
+	from *place // the description by which it came
 
-	cause string
+	cause string // of a gap
 	to    time.Time
 }
 
-var buffers = sync.Pool{New: func() any { return new([maxPacket]byte) }}
+type itemKind uint8
+
+const (
+	isPacket itemKind = iota
+	isGap
+	isKey // an event came: what sounds like a key is one
+)
 
 func newTap(r *Relay, g consent.Grant, s Sink) *Tap {
 	t := &Tap{relay: r, grant: g, granted: g.Record().At, sink: s, opened: time.Now(), paused: map[string]time.Time{},
 		done: make(chan struct{}), closing: make(chan struct{})}
 	t.writer.tap = t
+	t.writer.tones[consent.Remote].missed() // a key may sound just now
+	t.writer.tones[consent.Local].missed()
 	r.engine.add(t)
 	r.engine.pipeline.take(t)
 	return t
 }
 
-// offer takes a copy of a packet, unless the tap is closed or paused. One that may
-// be of a key, by its span, waits for its verdict. It decides and copies under one
-// lock with Pause and Close: that makes them barriers. It never blocks.
-func (t *Tap) offer(p consent.Party, from *place, data []byte, s span, at time.Time) {
+// offer takes a copy of a packet, unless the tap is closed or paused. It decides
+// and copies under one lock with Pause and Close: that makes them barriers. It
+// never blocks.
+func (t *Tap) offer(p consent.Party, from *place, data []byte, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.at.IsZero() || len(t.paused) > 0 || at.Before(t.opened) || !t.grant.Valid() {
@@ -79,20 +90,25 @@ func (t *Tap) offer(p consent.Party, from *place, data []byte, s span, at time.T
 		return
 	}
 	t.endDrops(p, at)
-	b := buffers.Get().(*[maxPacket]byte)
-	it := item{party: p, at: at, data: b, n: copy(b[:], data), from: from, span: s, verdict: dtmf.Clean}
-	if s != (span{}) {
-		it.verdict = dtmf.Open
-	}
-	t.queue = append(t.queue, it)
+	t.items = append(t.items, item{party: p, at: at, size: len(data), from: from})
+	t.bytes = append(t.bytes, data...)
 	t.held++
-	t.relay.engine.cfg.Metrics.tapped.Inc()
+}
+
+// keyed says that a key of the party has come as an event.
+func (t *Tap) keyed(p consent.Party) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.at.IsZero() && len(t.paused) == 0 && t.held < tapQueue {
+		t.items = append(t.items, item{kind: isKey, party: p})
+		t.held++
+	}
 }
 
 // endDrops notes the gap of packets dropped until at.
 func (t *Tap) endDrops(p consent.Party, at time.Time) {
 	if !t.drops[p].IsZero() {
-		t.queue = append(t.queue, item{party: p, cause: causeDropped, at: t.drops[p], to: at})
+		t.items = append(t.items, item{kind: isGap, party: p, cause: causeDropped, at: t.drops[p], to: at})
 		t.drops[p] = time.Time{}
 	}
 }
@@ -126,7 +142,7 @@ func (t *Tap) Resume(cause string) {
 
 func (t *Tap) endPause(cause string, from, to time.Time) {
 	for _, p := range []consent.Party{consent.Remote, consent.Local} {
-		t.queue = append(t.queue, item{party: p, cause: cause, at: from, to: to})
+		t.items = append(t.items, item{kind: isGap, party: p, cause: cause, at: from, to: to})
 	}
 }
 

@@ -16,21 +16,20 @@ const enough = 100
 // watch is what a leg sees of its peer's media. All but last belongs to the
 // thread of the relay's sockets, until they are closed.
 type watch struct {
+	last   atomic.Int64 // when a packet came, or was first to be expected; Unix ns
 	speech quality.Stream
 	codec  string // of the latest packet
-	trip   quality.RoundTrip
 
-	last   atomic.Int64 // when a packet came, or was first to be expected; Unix ns
-	missed atomic.Bool  // it was told that none comes
+	trip   quality.RoundTrip
+	missed atomic.Bool // it was told that none comes
 }
 
 // heard takes a packet of speech.
-func (w *watch) heard(p *place, h header, at time.Time) {
+func (w *watch) heard(y *payload, h header, at time.Time) {
 	w.last.Store(at.UnixNano())
-	c := &p.known[h.pt]
-	if c.ClockRate > 0 && c.Name != "CN" {
-		w.codec = c.Name
-		w.speech.Observe(h.ssrc, h.seq, h.ts, c.ClockRate, at)
+	if y.speech {
+		w.codec = y.Name
+		w.speech.Observe(h.ssrc, h.seq, h.ts, y.ClockRate, at)
 	}
 }
 

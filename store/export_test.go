@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -29,7 +31,12 @@ func (s *Store) RunTasks() { s.runTasks() }
 // AnchorNow has the clerk's anchors written now, after a sync.
 func (s *Store) AnchorNow() {
 	s.each(s.running(), (*Recording).flush)
-	s.each(s.running(), (*Recording).sync)
+	dir, err := os.Open(filepath.Join(s.dir, recordingsDir))
+	if err != nil {
+		panic(err)
+	}
+	s.sync(s.running(), dir)
+	_ = dir.Close()
 	s.anchorAll(s.running())
 }
 

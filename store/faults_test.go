@@ -131,13 +131,22 @@ func TestADisksFaultsAreAccountedFor(t *testing.T) {
 // and loses them. Nothing is tried again; the log says what is on the disk, and
 // after a restart that is there.
 func TestAFailedSyncEndsTheRecordingWhereItWasSynced(t *testing.T) {
-	for _, when := range []string{"in mid-call", "at its end", "in mid-call, and yet it is there"} {
+	for _, when := range []string{"in mid-call", "at its end", "in mid-call, and yet it is there", "in mid-call, with many others"} {
 		t.Run(when, func(t *testing.T) {
 			dir, d := faulty(t, "recordings")
 			s := openStore(t, dir)
 			r, err := s.Create(context.Background(), grant(t, s.Audit(), "c"))
 			must(t, err)
 			speak(t, r, time.Now(), 30)
+			var others []*store.Recording
+			if when == "in mid-call, with many others" { // which are synced together
+				for i := range 20 {
+					other, err := s.Create(context.Background(), grant(t, s.Audit(), fmt.Sprint("other", i)))
+					must(t, err)
+					speak(t, other, time.Now(), 30)
+					others = append(others, other)
+				}
+			}
 			s.AnchorNow()
 			must(t, d.Starve())
 			for i := range 50 {
@@ -154,6 +163,9 @@ func TestAFailedSyncEndsTheRecordingWhereItWasSynced(t *testing.T) {
 			}
 			if err := r.Seal(time.Now(), "hang-up"); !lost(err) {
 				t.Errorf("sealed: %v", err)
+			}
+			for _, other := range others {
+				_ = other.Seal(time.Now(), "hang-up")
 			}
 			must(t, s.Close(), d.Feed())
 			if when == "in mid-call, and yet it is there" {

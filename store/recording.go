@@ -178,16 +178,11 @@ func (r *Recording) sync() error {
 	if r.ended || !r.dirty {
 		return nil
 	}
-	r.dirty = false
-	r.mu.Lock()
-	reached := r.good
-	r.mu.Unlock()
+	reached := r.pending()
 	if err := datasync(r.file); err != nil {
 		return r.unsynced(err)
 	}
-	r.mu.Lock()
-	r.synced = reached
-	r.mu.Unlock()
+	r.reached(reached)
 	return nil
 }
 
@@ -205,6 +200,21 @@ func (r *Recording) written() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.good.bytes
+}
+
+// pending is what a sync that begins now makes durable. The caller has disk's lock.
+func (r *Recording) pending() progress {
+	r.dirty = false
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.good
+}
+
+// reached notes that a sync has ended well.
+func (r *Recording) reached(p progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.synced = p
 }
 
 // onDisk is how much of the recording is on stable storage.

@@ -10,6 +10,12 @@ import (
 // read it.
 func datasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
 
+// syncfs makes all durable that was written to a file's file system. It fails for
+// whatever failed since the last time that this open file was asked, or opened.
+func syncfs(f *os.File) error {
+	return unix.Syncfs(int(f.Fd()))
+}
+
 // spaceOf is what the file system of path has; free is what users other than
 // root may use.
 func spaceOf(path string) (space, error) {

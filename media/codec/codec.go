@@ -40,8 +40,8 @@ func (c *Codec) NewDecoder() Decoder { return c.decoder() }
 // codecs are all that there are. G.722's clock runs at half the rate of its audio
 // by an old mistake that RFC 3551 section 4.5.2 keeps.
 var codecs = []*Codec{
-	{"PCMU", 8000, 8000, 1, func() Encoder { return companded(g711.EncodeUlawFrame) }, func() Decoder { return expanded(g711.DecodeUlawFrame) }},
-	{"PCMA", 8000, 8000, 1, func() Encoder { return companded(g711.EncodeAlawFrame) }, func() Decoder { return expanded(g711.DecodeAlawFrame) }},
+	{"PCMU", 8000, 8000, 1, func() Encoder { return companded(g711.EncodeUlawFrame) }, func() Decoder { return fromULaw }},
+	{"PCMA", 8000, 8000, 1, func() Encoder { return companded(g711.EncodeAlawFrame) }, func() Decoder { return fromALaw }},
 	{"G722", 8000, 16000, 1, func() Encoder { return newG722Encoder() }, func() Decoder { return newG722Decoder() }},
 	{"L16", 8000, 8000, 2, func() Encoder { return linear{} }, func() Decoder { return linear{} }},
 	{"L16", 16000, 16000, 2, func() Encoder { return linear{} }, func() Decoder { return linear{} }},
@@ -61,8 +61,19 @@ func Lookup(name string, clock int) *Codec {
 // companded and expanded are G.711.
 type (
 	companded func(int16) uint8
-	expanded  func(uint8) int16
+	expanded  [256]int16
 )
+
+var fromULaw, fromALaw = expand(g711.DecodeUlawFrame), expand(g711.DecodeAlawFrame)
+
+// expand makes a table of it: each packet that may hold a key's tones is decoded.
+func expand(one func(uint8) int16) *expanded {
+	var all expanded
+	for b := range all {
+		all[b] = one(uint8(b))
+	}
+	return &all
+}
 
 func (one companded) Encode(payload []byte, audio []int16) []byte {
 	for _, s := range audio {
@@ -71,9 +82,9 @@ func (one companded) Encode(payload []byte, audio []int16) []byte {
 	return payload
 }
 
-func (one expanded) Decode(audio []int16, payload []byte) []int16 {
+func (all *expanded) Decode(audio []int16, payload []byte) []int16 {
 	for _, b := range payload {
-		audio = append(audio, one(b))
+		audio = append(audio, all[b])
 	}
 	return audio
 }

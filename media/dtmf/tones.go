@@ -42,6 +42,7 @@ const (
 type Tones struct {
 	end     int64           // place behind the latest sample
 	samples [window]float64 // the latest
+	loud    int64           // place of the latest that is as loud as the quietest tone
 	whole   int             // of them have come since the latest loss
 	wait    int             // samples until the next window is full
 	hole    span            // the latest loss
@@ -103,6 +104,9 @@ func (t *Tones) Feed(pcm []int16) (key consent.Key) {
 func (t *Tones) keep(pcm []int16) {
 	n := copy(t.samples[:], t.samples[len(pcm):])
 	for i, s := range pcm {
+		if s >= loudness || s <= -loudness {
+			t.loud = t.end + int64(i) + 1
+		}
 		t.samples[n+i] = float64(s)
 	}
 	t.end += int64(len(pcm))
@@ -122,9 +126,11 @@ func (t *Tones) look() {
 		return
 	}
 	t.wait = hop
-	if p := full.listen(t.samples[:]); p.key != 0 {
-		t.hears(p, span{t.end - window, t.end})
-		return
+	if t.loud > t.end-window { // or there is nothing to hear
+		if p := full.listen(t.samples[:]); p.key != 0 {
+			t.hears(p, span{t.end - window, t.end})
+			return
+		}
 	}
 	if t.run.misses++; t.run.misses >= pause || t.run.key == 0 {
 		t.finish()

@@ -67,13 +67,26 @@ var errFamily = errors.New("the socket is of another address family")
 // Send sends one datagram. It doesn't block: what the kernel has no room for is
 // an error, and so is sending after Close (net.ErrClosed).
 func (s *Socket) Send(data []byte, to netip.AddrPort) error {
-	if len(data) == 0 || to.Addr().Unmap().Is4() == s.v6 {
-		return errFamily
-	}
 	s.sending.RLock()
 	defer s.sending.RUnlock()
+	if s.shut {
+		return net.ErrClosed
+	}
+	return s.send(data, to)
+}
+
+// Pass is Send for the Takers of the socket's set, and for nobody else: the set's
+// lock, which they run under, is all that it needs.
+func (s *Socket) Pass(data []byte, to netip.AddrPort) error {
 	if s.closed {
 		return net.ErrClosed
+	}
+	return s.send(data, to)
+}
+
+func (s *Socket) send(data []byte, to netip.AddrPort) error {
+	if len(data) == 0 || to.Addr().Unmap().Is4() == s.v6 {
+		return errFamily
 	}
 	var n name
 	size := n.set(netip.AddrPortFrom(to.Addr().Unmap(), to.Port()), s.v6)
@@ -96,6 +109,7 @@ const patience = 10
 func (t *Thread) wait(events []unix.EpollEvent) (int, error) {
 	if !t.busy {
 		t.busy = true
+		t.load.Store(0)
 		return unix.EpollWait(t.poll, events, -1)
 	}
 	n, _, no := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.poll), uintptr(unsafe.Pointer(&events[0])),

@@ -1,7 +1,6 @@
 package sockets
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -13,46 +12,20 @@ import (
 // stands in the byte that the kernel wants.
 const expedited = 46 << 2
 
-// Socket is a UDP socket that a Thread reads. Its methods are safe for
-// concurrent use.
+// Socket is a UDP socket of a Set. Its methods are safe for concurrent use, but
+// for Pass.
 type Socket struct {
-	thread *Thread
+	// What a packet needs stands first, and together.
+	set    *Set
+	taker  Taker
 	fd     int
-	at     int32
-	take   Taker
-	local  netip.AddrPort
 	v6     bool
+	closed bool  // nothing is taken or passed; the set's lock guards it
+	at     int32 // its place in the thread; so it does this
 
-	// Both are held for a system call, for Close alone to wait for: a number that
-	// is closed is soon somebody else's socket. taking is its thread's until then,
-	// sending is shared by all who send.
-	taking  sync.Mutex
-	sending sync.RWMutex
-	closed  bool // for both
-}
-
-// Open binds a socket and begins to read it. The kernel keeps at most buffer
-// bytes that weren't read yet. What is sent is marked as speech (DSCP EF).
-func (t *Thread) Open(at netip.AddrPort, buffer int, take Taker) (*Socket, error) {
-	s := &Socket{thread: t, take: take, v6: at.Addr().Is6()}
-	family := unix.AF_INET
-	if s.v6 {
-		family = unix.AF_INET6
-	}
-	var err error
-	if s.fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
-		return nil, fmt.Errorf("making a socket: %w", err)
-	}
-	if err := s.bind(at, buffer); err != nil {
-		return nil, errors.Join(err, unix.Close(s.fd))
-	}
-	var generation int32
-	s.at, generation = t.enter(s)
-	if err := unix.EpollCtl(t.poll, unix.EPOLL_CTL_ADD, s.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: s.at, Pad: generation}); err != nil {
-		t.leave(s.at)
-		return nil, errors.Join(fmt.Errorf("watching a socket: %w", err), unix.Close(s.fd))
-	}
-	return s, nil
+	sending sync.RWMutex // held for the system call by those who send without the set's lock
+	shut    bool         // nothing is sent; sending guards it
+	local   netip.AddrPort
 }
 
 func (s *Socket) bind(at netip.AddrPort, buffer int) error {
@@ -93,18 +66,20 @@ func (s *Socket) bind(at netip.AddrPort, buffer int) error {
 func (s *Socket) Local() netip.AddrPort { return s.local }
 
 // Close ends the socket. When it returns its Taker isn't running and won't run
-// again, and nothing more is sent; it must not be called from there.
+// again, and nothing more is sent: the socket's number may soon be somebody
+// else's. It must not be called from a Taker.
 func (s *Socket) Close() error {
-	s.taking.Lock()
-	s.sending.Lock()
+	s.set.mu.Lock()
 	was := s.closed
 	s.closed = true
-	s.sending.Unlock()
-	s.taking.Unlock()
+	s.set.mu.Unlock()
 	if was {
 		return nil
 	}
-	s.thread.leave(s.at)
+	s.sending.Lock()
+	s.shut = true
+	s.sending.Unlock()
+	s.set.forget(s)
 	if err := unix.Close(s.fd); err != nil { // epoll forgets it, too
 		return fmt.Errorf("closing a socket: %w", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -17,10 +16,13 @@ import (
 // are 1,932 (RFC 3551 section 4.5.11), which come in fragments.
 const MaxPacket = 2048
 
-// Taker takes what comes to a socket, on its thread: it must not block, nor keep
-// data, which it may change. An error is of one receive; data is empty then, or
-// where a datagram was over MaxPacket (ErrTooLong).
-type Taker func(data []byte, from netip.AddrPort, at time.Time, err error)
+// Taker takes what comes to a socket, on its set's thread: it must not block, nor
+// keep data, which it may change. at is when the thread was told of the packet. An
+// error is of one receive; data is empty then, or where a datagram was over
+// MaxPacket (ErrTooLong).
+type Taker interface {
+	Take(data []byte, from netip.AddrPort, at time.Time, err error)
+}
 
 // ErrTooLong is of a datagram over MaxPacket.
 var ErrTooLong = errors.New("the datagram is too long")
@@ -29,12 +31,11 @@ var ErrTooLong = errors.New("the datagram is too long")
 // have been.
 type Group struct {
 	threads []*Thread
-	turn    atomic.Uint32
 	done    sync.WaitGroup
 }
 
-// New starts as many threads; 0 is one for each processor. A thread keeps one of
-// the scheduler's processors to itself while packets come (see wait), so the
+// New starts as many threads; 0 is one for each processor. Those that aren't needed
+// sleep (see balance). A thread keeps one of the scheduler's processors to itself while packets come (see wait), so the
 // program gets as many more until Close.
 func New(threads int) (*Group, error) {
 	if threads <= 0 {
@@ -42,7 +43,7 @@ func New(threads int) (*Group, error) {
 	}
 	g := &Group{}
 	for range threads {
-		t, err := newThread()
+		t, err := newThread(g)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("making a thread for media: %w", err), g.Close())
 		}
@@ -52,9 +53,6 @@ func New(threads int) (*Group, error) {
 	}
 	return g, nil
 }
-
-// Thread returns one to open sockets on; those of one call belong together.
-func (g *Group) Thread() *Thread { return g.threads[int(g.turn.Add(1))%len(g.threads)] }
 
 // Close ends the threads and waits for them.
 func (g *Group) Close() error {

@@ -27,6 +27,11 @@ func group(t testing.TB, threads int) *sockets.Group {
 	return g
 }
 
+// takes is a Taker without a state.
+type takes func(data []byte, from netip.AddrPort, err error)
+
+func (f takes) Take(data []byte, from netip.AddrPort, _ time.Time, err error) { f(data, from, err) }
+
 // got is what a socket took.
 type got struct {
 	data []byte
@@ -37,10 +42,10 @@ type got struct {
 func open(t testing.TB, g *sockets.Group, host string) (*sockets.Socket, chan got) {
 	t.Helper()
 	all := make(chan got, 1024)
-	s, err := g.Thread().Open(netip.AddrPortFrom(netip.MustParseAddr(host), 0), 128<<10,
-		func(data []byte, from netip.AddrPort, _ time.Time, err error) {
+	s, err := g.Set().Open(netip.AddrPortFrom(netip.MustParseAddr(host), 0), 128<<10,
+		takes(func(data []byte, from netip.AddrPort, err error) {
 			all <- got{bytes.Clone(data), from, err}
-		})
+		}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +140,7 @@ func TestNothingIsTakenAfterClose(t *testing.T) {
 	for range 200 {
 		var mu sync.Mutex
 		closed, taken := false, make(chan struct{}, 1)
-		s, err := g.Thread().Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, func(_ []byte, _ netip.AddrPort, _ time.Time, err error) {
+		s, err := g.Set().Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func(_ []byte, _ netip.AddrPort, err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if closed {
@@ -145,7 +150,7 @@ func TestNothingIsTakenAfterClose(t *testing.T) {
 			case taken <- struct{}{}:
 			default:
 			}
-		})
+		}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +189,7 @@ func TestClosedSocketsGiveTheirNumbersBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 100 {
-		s, err := g.Thread().Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, func([]byte, netip.AddrPort, time.Time, error) {})
+		s, err := g.Set().Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func([]byte, netip.AddrPort, error) {}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,7 +208,7 @@ func TestClosedSocketsGiveTheirNumbersBack(t *testing.T) {
 func TestAPortThatIsTakenIsAnError(t *testing.T) {
 	g := group(t, 1)
 	a, _ := open(t, g, "127.0.0.1")
-	if s, err := g.Thread().Open(a.Local(), 64<<10, nil); err == nil {
+	if s, err := g.Set().Open(a.Local(), 64<<10, nil); err == nil {
 		_ = s.Close()
 		t.Error("two sockets have one port")
 	}
@@ -213,7 +218,7 @@ func TestAPortThatIsTakenIsAnError(t *testing.T) {
 func TestNothingIsAllocatedForAPacket(t *testing.T) {
 	g := group(t, 1)
 	taken := make(chan struct{}, 1)
-	b, err := g.Thread().Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, func([]byte, netip.AddrPort, time.Time, error) { taken <- struct{}{} })
+	b, err := g.Set().Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func([]byte, netip.AddrPort, error) { taken <- struct{}{} }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"consentgate/store/evidence"
 	"consentgate/store/rights"
 )
 
@@ -30,7 +31,7 @@ func (s *Store) PermitClaims(ctx context.Context, id string, u Use, a rights.Act
 	if strings.TrimSpace(kase) == "" || strings.TrimSpace(a.By) == "" || strings.TrimSpace(a.Reason) == "" {
 		return Permit{}, fmt.Errorf("%w: who, for which claim, and why must be given", rights.ErrIncomplete)
 	}
-	return s.permit(ctx, id, u, permitEvent{Recording: id, By: a.By, Why: "legal claims", Reason: a.Reason, Case: kase})
+	return s.permit(ctx, id, u, permitEvent{Recording: id, By: a.By, Why: evidence.LegalClaims, Reason: a.Reason, Case: kase})
 }
 
 // PermitRequest lets a recording be given to its subject, who asked for it in an
@@ -44,7 +45,7 @@ func (s *Store) PermitRequest(ctx context.Context, id string, a rights.Act, requ
 	if !r.Kind.Discloses() || r.State != rights.InProgress || !slices.Contains(r.Outstanding, id) {
 		return Permit{}, fmt.Errorf("%w: request %s isn't one that recording %s is given away in now", rights.ErrOutOfOrder, request, id)
 	}
-	return s.permit(ctx, id, Export, permitEvent{Recording: id, By: a.By, Why: "subject access", Reason: a.Reason, Request: request})
+	return s.permit(ctx, id, Export, permitEvent{Recording: id, By: a.By, Why: evidence.SubjectAccess, Reason: a.Reason, Request: request})
 }
 
 func (s *Store) permit(ctx context.Context, id string, u Use, ev permitEvent) (Permit, error) {

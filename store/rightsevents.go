@@ -65,7 +65,7 @@ type retentionEvent struct {
 type permitEvent struct {
 	Recording string `json:"recording"`
 	By        string `json:"by"`
-	Why       string `json:"why"` // legal claims, or subject access
+	Why       string `json:"why"` // evidence.LegalClaims or SubjectAccess
 	Reason    string `json:"reason"`
 	Case      string `json:"case,omitempty"`
 	Request   string `json:"request,omitempty"`

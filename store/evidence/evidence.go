@@ -46,6 +46,10 @@ type Gap struct {
 // they consented to, but their right (GDPR Art. 15, 20).
 const SubjectAccess = "subject access"
 
+// LegalClaims is the purpose of a use of a restricted recording: it needs no
+// consent (GDPR Art. 18(2)).
+const LegalClaims = "legal claims"
+
 // Access is somebody's use of a recording, as logged.
 type Access struct {
 	At       time.Time

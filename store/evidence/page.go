@@ -166,6 +166,8 @@ func (o *contents) why(purpose string, consented consent.Purpose) string {
 	switch purpose {
 	case SubjectAccess:
 		return o.words.YouAsked
+	case LegalClaims:
+		return o.words.ForClaims
 	case consented.Name:
 		return visible(said(consented, o.b.Language))
 	}

@@ -22,7 +22,7 @@ type words struct {
 	When, What, Who, You, TheOther, TheController                  string
 	Gaps, GapFrom, GapTo, GapWhy, NoGaps                           string
 	Listened, Why, Part, Whole, Nobody, Person, Exported, Played   string
-	YouAsked                                                       string
+	YouAsked, ForClaims                                            string
 	AllData, Categories, Recipients, NoRecipients, Transfers       string
 	NoTransfers, Source, Automated, Rights, RightsHow, Complaint   string
 	Files, FilesText                                               string
@@ -54,7 +54,7 @@ var texts = map[string]*words{
 		You: "you", TheOther: "the other party", TheController: "we",
 		Gaps: "What is missing", GapFrom: "From", GapTo: "To", GapWhy: "Why", NoGaps: "Nothing is missing.",
 		Listened: "Who listened", Why: "Why", Part: "Part", Whole: "all of it", Nobody: "Nobody has listened to it or taken a copy.",
-		Person: "Employee", Exported: "took a copy", Played: "listened", YouAsked: "you asked for it",
+		Person: "Employee", Exported: "took a copy", Played: "listened", YouAsked: "you asked for it", ForClaims: "for legal claims",
 		AllData: "About all of it", Categories: "What is kept: your voice, your telephone number or address, the time of the call, and the evidence of your consent.",
 		Recipients: "Who gets it", NoRecipients: "Nobody outside gets it.", Transfers: "Transfers to other countries",
 		NoTransfers: "None that we were told of.", Source: "It comes from your calls alone.",
@@ -91,7 +91,7 @@ var texts = map[string]*words{
 		You: "Sie", TheOther: "die Gegenseite", TheController: "wir",
 		Gaps: "Was fehlt", GapFrom: "Von", GapTo: "Bis", GapWhy: "Warum", NoGaps: "Nichts fehlt.",
 		Listened: "Wer sie gehört hat", Why: "Wozu", Part: "Teil", Whole: "ganz", Nobody: "Niemand hat sie gehört oder kopiert.",
-		Person: "Beschäftigte Person", Exported: "hat eine Kopie erstellt", Played: "hat sie gehört", YouAsked: "Sie haben Auskunft verlangt",
+		Person: "Beschäftigte Person", Exported: "hat eine Kopie erstellt", Played: "hat sie gehört", YouAsked: "Sie haben Auskunft verlangt", ForClaims: "für Rechtsansprüche",
 		AllData: "Zu allem", Categories: "Gespeichert sind Ihre Stimme, Ihre Telefonnummer oder Adresse, die Zeit des Anrufs und der Nachweis Ihrer Einwilligung.",
 		Recipients: "Wer sie bekommt", NoRecipients: "Niemand außerhalb bekommt sie.", Transfers: "Übermittlung in andere Länder",
 		NoTransfers: "Keine, von der dieses System weiß.", Source: "Alles stammt allein aus Ihren Telefonaten.",

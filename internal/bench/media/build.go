@@ -17,6 +17,7 @@ type programs struct {
 	dir                          string // for whatever they write
 	generator, floor, gate, rtpe string
 	before                       []string // with which they are started
+	pin                          string   // processors of the relay; "": all
 }
 
 // build makes the generator and the floor with gcc, and the gate as 'make build'

@@ -67,7 +67,7 @@ func newGate(ctx context.Context, j job, env ...string) (*gate, error) {
 		os.WriteFile(filepath.Join(dir, "prompt.wav"), silence, 0o600)); err != nil {
 		return nil, err
 	}
-	p, err := j.launch(ctx, dir, command{name: "serve", path: j.gate, env: env,
+	p, err := j.launch(ctx, dir, command{name: "serve", path: j.gate, env: env, pin: j.pin,
 		args: []string{"serve", "--config", filepath.Join(dir, "config.yaml")}})
 	if err != nil {
 		return nil, err

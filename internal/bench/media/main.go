@@ -38,6 +38,7 @@ type plan struct {
 	doc     string  // file that gets the table
 	dir     string
 	before  []string
+	pin     string // processors of the relay, a list; "": all
 }
 
 // quick are the flags that -quick sets, but for those that are given. It is for
@@ -54,6 +55,7 @@ func parsePlan(args []string) (p plan, err error) {
 	f.IntVar(&p.idle, "idle", 1000, "calls without packets, for the memory of one; 0: not measured")
 	f.StringVar(&p.doc, "doc", "", "`file` in which the table is replaced")
 	f.StringVar(&p.dir, "dir", os.TempDir(), "where recordings go for the time of a run: a real disk")
+	f.StringVar(&p.pin, "pin", "", "`processors` that relays get, a list such as 0 or 0-1; empty: all. The generator gets any")
 	rt := f.Bool("realtime", false, "generator and relays come before all else that runs here, for a machine that isn't ours alone")
 	fast := f.Bool("quick", false, "few calls, once and briefly: what isn't given otherwise is then "+fmt.Sprint(quick))
 	if err := f.Parse(args); err != nil {
@@ -115,6 +117,7 @@ func bench(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	programs.pin = p.pin
 	r := report{plan: p, rounds: map[runKey][]result{}, at: time.Now(), machine: describeMachine(ctx)}
 	err = r.measure(ctx, programs, out)
 	text := r.String()

@@ -29,6 +29,7 @@ type command struct {
 	path string
 	args []string
 	env  []string // more of it
+	pin  string   // processors that it gets, a list; "": all
 }
 
 // process is a program under way.
@@ -50,8 +51,12 @@ func (x programs) launch(ctx context.Context, dir string, c command) (*process, 
 		return nil, err
 	}
 	from, to := io.Pipe()
+	start := x.before
+	if c.pin != "" {
+		start = slices.Concat([]string{"taskset", "-c", c.pin}, start)
+	}
 	p := &process{name: c.name, log: log, out: bufio.NewReader(from), hang: from.Close, exited: make(chan struct{}),
-		cmd: exec.CommandContext(ctx, x.before[0], slices.Concat(x.before[1:], []string{c.path}, c.args)...)}
+		cmd: exec.CommandContext(ctx, start[0], slices.Concat(start[1:], []string{c.path}, c.args)...)}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	p.cmd.Env = append(p.cmd.Environ(), c.env...)
 	p.cmd.Stdout, p.cmd.Stderr = to, log

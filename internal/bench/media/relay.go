@@ -54,7 +54,7 @@ type floor struct {
 }
 
 func startFloor(ctx context.Context, j job) (relay, error) {
-	p, err := j.launch(ctx, j.dir, command{name: "relay", path: j.floor,
+	p, err := j.launch(ctx, j.dir, command{name: "relay", path: j.floor, pin: j.pin,
 		args: []string{strconv.Itoa(j.calls), relayIP.String(), strconv.Itoa(minPort)}})
 	return &floor{p, j.calls}, err
 }

@@ -88,6 +88,9 @@ func (r *report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s. %s. Medians of %d rounds of %g s, 50 packets a second each way a call. Started with `%s`.\n\n",
 		r.at.Format("2 January 2006"), r.machine, r.plan.repeat, r.plan.seconds, strings.Join(r.plan.before, " "))
+	if r.plan.pin != "" {
+		fmt.Fprintf(&b, "Relays had processor %s alone.\n\n", r.plan.pin)
+	}
 	head := []string{"calls", "relay"}
 	for _, c := range columns {
 		head = append(head, c.head)

@@ -33,7 +33,7 @@ func startRTPEngine(ctx context.Context, j job) (relay, error) {
 	if j.recorded > 0 {
 		args = append(args, "--recording-dir="+spool, "--recording-method=pcap", "--recording-format=raw")
 	}
-	p, err := j.launch(ctx, j.dir, command{name: "rtpengine", path: j.rtpe, args: args})
+	p, err := j.launch(ctx, j.dir, command{name: "rtpengine", path: j.rtpe, args: args, pin: j.pin})
 	if err != nil {
 		return nil, err
 	}

@@ -25,8 +25,20 @@ func (s *Store) Packets(id string) (packets [][]byte, err error) {
 // Unaccounted is the gauge.
 func (s *Store) Unaccounted() int { return s.unaccounted() }
 
-// RunTasks has the clerk's round happen now.
-func (s *Store) RunTasks() { s.runTasks() }
+// RunTasks has the clerk's and the sealer's rounds happen now.
+func (s *Store) RunTasks() {
+	s.sealAll()
+	s.runTasks()
+}
+
+// SealAtOnce is how many are sealed at the same time.
+func SealAtOnce() int { return sealAtOnce() }
+
+// StopAt has a test's function called where a crash may hit.
+func StopAt(o Options, at func(point string)) Options {
+	o.at = at
+	return o
+}
 
 // AnchorNow has the clerk's anchors written now, after a sync.
 func (s *Store) AnchorNow() {

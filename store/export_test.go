@@ -103,3 +103,14 @@ func (a *Audit) AppendAs(kind string, v any, grant consent.Hash) error {
 	_, err = a.append(context.Background(), newEntry{kind: kind, payload: payload, grant: grant})
 	return err
 }
+
+// FlushNow has the running recordings' packets written now.
+func (s *Store) FlushNow() { s.each(s.running(), (*Recording).flush) }
+
+// Buffered is how many bytes are rendered and not read, or wait to be.
+func (s *Sound) Buffered() int {
+	if s.renderer == nil {
+		return 0
+	}
+	return len(s.renderer.out.b) + 2*(len(s.renderer.tracks[0].samples)+len(s.renderer.tracks[1].samples))
+}

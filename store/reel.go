@@ -21,6 +21,7 @@ type reel struct {
 	src    source
 	frames *frames     // of a live file, or one that an earlier version sealed
 	sealed *sealedFile // of a sealed one
+	key    []byte      // of that
 	fault  string      // what is wrong with the file although it can be read
 	out    Reading
 	gaps   gapMap
@@ -90,17 +91,16 @@ func (s *Store) openFrameReel(out *reel, r row) error {
 }
 
 func (s *Store) openSealedReel(out *reel, r row) error {
-	var k []byte
 	err := s.keys.view(func(t keysTx) (err error) {
-		k, err = t.sealedKey(out.id, r)
+		out.key, err = t.sealedKey(out.id, r)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if out.sealed, err = openSealed(out.file, out.id, k); err != nil && out.file.failed == nil {
+	if out.sealed, err = openSealed(out.file, out.id, out.key); err != nil && out.file.failed == nil {
 		out.fault = err.Error() // as far as it is good it can be read
-		out.sealed, err = streamSealed(out.file, out.id, k)
+		out.sealed, err = streamSealed(out.file, out.id, out.key)
 	}
 	if out.file.failed != nil {
 		return fmt.Errorf("reading recording %s: %w", out.id, out.file.failed)

@@ -65,10 +65,14 @@ func (x *indexer) take(c content, offset int64) {
 			x.index.Forms = append(x.index.Forms, formAt{offset, c.party, c.pt, coding{c.text, c.clockRate}})
 		}
 	}
-	if c.kind == recRTP && c.at >= x.next && x.stage.quiet() {
-		x.point(c.at, offset)
+	nowhere := func(consent.Party, arrived) {}
+	if c.kind == recRTP {
+		x.stage.due(ticksOf(c.at), nowhere)
+		if c.at >= x.next && x.stage.quiet() {
+			x.point(c.at, offset)
+		}
 	}
-	x.stage.take(c, func(consent.Party, arrived) {})
+	x.stage.take(c, nowhere)
 }
 
 func (x *indexer) point(at time.Duration, offset int64) {

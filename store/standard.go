@@ -253,8 +253,8 @@ func (s *standardReader) next() (content, error) {
 	}
 	if s.sealed != nil {
 		_, err := s.in.Next()
-		if err == nil {
-			err = fmt.Errorf("%w: something follows its last note", pcapng.ErrFormat)
+		if err == nil || micros(p.At-s.same.started) != micros(s.sealed.Length) {
+			err = fmt.Errorf("%w: its last note isn't at its end", pcapng.ErrFormat)
 		}
 		return content{}, err
 	}
@@ -291,12 +291,12 @@ func (s *standardReader) content(p pcapng.Packet) (c content, err error) {
 	} else {
 		c = content{kind: recRTP, party: consent.Party(p.Interface), at: at, data: data}
 		again, err = s.same.append(s.same.buf[:0], c)
-		s.same.buf = again
+		s.same.buf, s.same.last = again, max(s.same.last, at)
 	}
 	if err != nil {
 		return c, err
 	}
-	if !inTime(at) || !s.begun || !same(again, p) {
+	if !inTime(at) || !s.begun || !same(again, p) || c.kind == recFormat && at != s.same.last {
 		return c, fmt.Errorf("%w: a packet isn't as it was written", pcapng.ErrFormat)
 	}
 	return c, nil

@@ -114,3 +114,8 @@ func (s *Sound) Buffered() int {
 	}
 	return len(s.renderer.out.b) + 2*(len(s.renderer.tracks[0].samples)+len(s.renderer.tracks[1].samples))
 }
+
+// End is so many seconds after a recording's start.
+func (r *Recording) End(seconds int) time.Time {
+	return r.start.Add(time.Duration(seconds) * time.Second)
+}

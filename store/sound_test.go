@@ -20,6 +20,14 @@ import (
 // party in one codec, the local in another, a fiftieth lost.
 func long(t testing.TB, s *store.Store, seconds int, remote, local string) *store.Recording {
 	t.Helper()
+	r := talk(t, s, seconds, remote, local)
+	must(t, r.Seal(r.End(seconds), "hang-up"))
+	return r
+}
+
+// talk is long, but for the end.
+func talk(t testing.TB, s *store.Store, seconds int, remote, local string) *store.Recording {
+	t.Helper()
 	r, err := s.Create(context.Background(), grant(t, s.Audit(), "long"))
 	must(t, err)
 	stop := make(chan struct{})
@@ -44,7 +52,6 @@ func long(t testing.TB, s *store.Store, seconds int, remote, local string) *stor
 			}
 		}
 	}
-	must(t, r.Seal(start.Add(time.Duration(seconds)*time.Second), "hang-up"))
 	return r
 }
 

@@ -32,18 +32,39 @@ func (s *Store) Erase(ctx context.Context, grant consent.Hash, reason string) er
 		return ErrNotFound
 	}
 	s.mu.Lock()
-	live := false
-	if r := s.live[id]; r != nil {
-		r.erase, live = reason, true
+	r, e := s.live[id], s.ending[id]
+	if r != nil {
+		r.erase = reason
 	}
-	if e := s.ending[id]; e != nil {
-		e.erase, live = reason, true
+	if e != nil {
+		e.erase = reason
 	}
 	s.mu.Unlock()
-	if live {
+	switch {
+	case r != nil:
 		return ErrLive
+	case e != nil:
+		return s.eraseEnding(ctx, e)
 	}
 	return s.eraseSealed(ctx, id, row.Grant, reason)
+}
+
+// eraseEnding erases a recording that waits to be sealed: it needn't be then.
+func (s *Store) eraseEnding(ctx context.Context, e *ended) error {
+	done := make(chan struct{})
+	s.workers.Go(func() {
+		defer close(done)
+		s.seal(e)
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return ErrLive
+	}
+	if _, ok, err := s.row(e.id); err != nil || ok {
+		return errors.Join(ErrLive, err)
+	}
+	return nil
 }
 
 // eraseSealed takes the key away and notes in the same transaction that the log

@@ -318,7 +318,7 @@ func TestTheMetricsHaveTheirNames(t *testing.T) {
 			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
-	for name, want := range map[string]float64{"consentgate_recordings_active": 1, "consentgate_recordings_unaccounted": 0,
+	for name, want := range map[string]float64{"consentgate_recordings_active": 1, "consentgate_recordings_unaccounted": 0, "consentgate_recordings_unsealed": 0,
 		"consentgate_recordings_kept{purpose=training}{state=sealed}": 1, "consentgate_recordings_kept{purpose=training}{state=recording}": 1,
 		"consentgate_recordings_total{outcome=sealed}": 1, "consentgate_audit_size": 6, "consentgate_audit_append_seconds": 6} {
 		if v, ok := got[name]; !ok || v != want {

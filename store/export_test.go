@@ -25,6 +25,9 @@ func (s *Store) Packets(id string) (packets [][]byte, err error) {
 // Unaccounted is the gauge.
 func (s *Store) Unaccounted() int { return s.unaccounted() }
 
+// Unsealed is the gauge.
+func (s *Store) Unsealed() int { return len(s.unsealed()) }
+
 // RunTasks has the clerk's and the sealer's rounds happen now.
 func (s *Store) RunTasks() {
 	s.sealAll()

@@ -33,8 +33,8 @@ interop: peers ## calls between makes of phones, and their RTP as a sniffer sees
 	CI=$${CI:-} $(GO) test -count=1 -timeout 10m -parallel 4 -run '^TestInterop' ./e2e
 
 peers: ## installs what tests call and listen with, where it is missing
-	@for p in sipp baresip kamailio espeak-ng sox ffmpeg sngrep age unzip python3; do command -v $$p >/dev/null || missing=1; done; \
-	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -yq sip-tester baresip kamailio espeak-ng sox ffmpeg sngrep age unzip python3; }
+	@for p in sipp baresip kamailio espeak-ng sox ffmpeg sngrep age unzip python3 xxd opusenc; do command -v $$p >/dev/null || missing=1; done; \
+	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -yq sip-tester baresip kamailio espeak-ng sox ffmpeg sngrep age unzip python3 xxd opus-tools; }
 	@for p in softhsm2-util swtpm; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
 	  apt-get install -yq --no-install-recommends softhsm2 swtpm; }
 	@for p in tshark linphonec; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
@@ -59,7 +59,8 @@ mutate: ## breaks each invariant on purpose; the suite must notice
 
 bench: ## costs beside the machine's floor, in one run
 	$(GO) test -run xxx -bench . -benchtime 20000x ./media ./media/dtmf
-	$(GO) test -run xxx -bench . -benchtime 2000x ./store
+	$(GO) test -run xxx -bench 'Append|Grant' -benchtime 2000x ./store
+	$(GO) test -run xxx -bench Sealing -benchtime 20x ./store
 	STORE_BENCH=1000000 $(GO) test -count=1 -run TestBenchSearch -v -timeout 15m ./store # two minutes, and 2 GB of disk
 	E2E_BENCH=1 $(GO) test -count=1 -run TestBenchAMillionEntries -v -timeout 15m ./store
 	E2E_BENCH=1 $(GO) test -count=1 -run TestBench -v -timeout 15m ./e2e

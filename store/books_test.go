@@ -161,12 +161,24 @@ func TestCheckFindsWhatIsNotAsLogged(t *testing.T) {
 	must(t, err)
 	_, err = s.Check(context.Background(), id)
 	must(t, err)
+	chunks := bytes.Index(whole, []byte("\n---")) + len("\n--- ") + 43 + len("\n") + 16 // behind the MAC and the nonce
+	const chunk = 64<<10 + 16
+	if len(whole) < chunks+3*chunk {
+		t.Fatalf("%d bytes are too few to be cut", len(whole))
+	}
+	swapped := append(bytes.Clone(whole[:chunks]), whole[chunks+chunk:chunks+2*chunk]...)
+	swapped = append(append(swapped, whole[chunks:chunks+chunk]...), whole[chunks+2*chunk:]...)
 	for name, changed := range map[string][]byte{
-		"a byte":             flipped(whole, len(whole)/2),
-		"the final frame":    whole[:len(whole)-60],
-		"cut at a frame":     whole[:firstFrames(whole, 2)],
-		"only the header":    whole[:24],
-		"something appended": append(bytes.Clone(whole), 0),
+		"a byte":                    flipped(whole, len(whole)/2),
+		"a byte of the header":      flipped(whole, 30),
+		"a byte of the first chunk": flipped(whole, chunks+5),
+		"the last byte":             flipped(whole, len(whole)-1),
+		"the end is cut off":        whole[:len(whole)-60],
+		"cut between chunks":        whole[:chunks+2*chunk],
+		"two chunks change places":  swapped,
+		"only the header":           whole[:chunks],
+		"something appended":        append(bytes.Clone(whole), 0),
+		"nothing":                   nil,
 	} {
 		must(t, os.WriteFile(path, changed, 0o600))
 		if _, err := s.Check(context.Background(), id); !errors.Is(err, store.ErrDamaged) {
@@ -184,15 +196,6 @@ func flipped(b []byte, at int) []byte {
 	b = bytes.Clone(b)
 	b[at] ^= 1
 	return b
-}
-
-// firstFrames is where the nth frame of a file ends.
-func firstFrames(file []byte, n int) int {
-	at := 24
-	for range n {
-		at += 5 + int(file[at])<<24 + int(file[at+1])<<16 + int(file[at+2])<<8 + int(file[at+3])
-	}
-	return at
 }
 
 // TestADamagedRecordingPlaysUpToTheDamage.
@@ -315,7 +318,7 @@ func TestTheMetricsHaveTheirNames(t *testing.T) {
 			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
-	for name, want := range map[string]float64{"consentgate_recordings_active": 1, "consentgate_recordings_unaccounted": 0,
+	for name, want := range map[string]float64{"consentgate_recordings_active": 1, "consentgate_recordings_unaccounted": 0, "consentgate_recordings_unsealed": 0,
 		"consentgate_recordings_kept{purpose=training}{state=sealed}": 1, "consentgate_recordings_kept{purpose=training}{state=recording}": 1,
 		"consentgate_recordings_total{outcome=sealed}": 1, "consentgate_audit_size": 6, "consentgate_audit_append_seconds": 6} {
 		if v, ok := got[name]; !ok || v != want {

@@ -30,16 +30,18 @@ const (
 	asGrantKey     = "consentgate/2/grant-key"
 	asRights       = "consentgate/2/rights"
 	asRequest      = "consentgate/2/request"
+	asFileKey      = "consentgate/2/file-key"
 )
 
 // All that is kept of a grant is under keys derived from the grant's own, by
 // these labels: when that one is gone so is everything.
 const (
-	forLiveFile = "consentgate/2/live-file"
-	forSummary  = "consentgate/2/summary"
-	forAudit    = "consentgate/2/audit-entry"
-	forRights   = "consentgate/2/rights"
-	forOldKey   = "consentgate/2/version-1-key" // wraps the file key of a recording that version 1 made
+	forLiveFile   = "consentgate/2/live-file"
+	forSealedFile = "consentgate/2/sealed-file" // wraps age's file key
+	forSummary    = "consentgate/2/summary"
+	forAudit      = "consentgate/2/audit-entry"
+	forRights     = "consentgate/2/rights"
+	forOldKey     = "consentgate/2/version-1-key" // wraps the file key of a recording that version 1 made
 )
 
 // derive makes the key for one use (HKDF-SHA-256, RFC 5869). A salt makes it the

@@ -62,7 +62,7 @@ func (s *Store) VCon(ctx context.Context, w io.Writer, id string, o VConOptions)
 			return err
 		}
 		c.Rendered = rendered(reading)
-		audio.Write = func(w io.Writer) error { _, err := s.render(ctx, id, w, o.Only); return err }
+		audio.Write = func(w io.Writer) error { _, err := s.render(ctx, id, w, WAVOptions{Only: o.Only}); return err }
 	}
 	if o.Signer != nil {
 		return evidence.SignedVCon(w, c, o.Setting, o.Reader, audio, time.Now(), *o.Signer)
@@ -150,7 +150,7 @@ func (s *Store) item(ctx context.Context, sum Summary, o BundleOptions) (evidenc
 		return it, err
 	default:
 		it.Audio = func(w io.Writer) (evidence.Rendered, error) {
-			reading, err := s.render(ctx, sum.ID, w, only)
+			reading, err := s.render(ctx, sum.ID, w, WAVOptions{Only: only})
 			return rendered(reading), err
 		}
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -9,33 +10,45 @@ import (
 
 // ending is how a recording ended.
 type ending struct {
-	progress
+	progress  // of its live file
 	length    time.Duration
 	reason    string
 	truncated bool
+	file      sealedSum // of the sealed file; zero where there is none
 }
 
-// sealed notes a recording's end in the log and in its summary. If the log
-// can't take it now the clerk tries again, and the next start.
-func (s *Store) sealed(id string, r row, e ending) {
-	outcome := StateSealed
+// sealedSum is what the log says of a sealed file.
+type sealedSum struct {
+	sha256 [sha256.Size]byte
+	size   int64
+}
+
+func (e ending) outcome() string {
 	if e.truncated {
-		outcome = StateTruncated
+		return StateTruncated
 	}
-	s.metrics.recordings.WithLabelValues(outcome).Inc()
+	return StateSealed
+}
+
+// logEnd notes a recording's end in the log, once, and in its summary.
+func (s *Store) logEnd(ctx context.Context, id string, r row, e ending) error {
 	ev := recordingEvent{Recording: id, Grant: r.Grant.String(), Frames: e.frames, Bytes: e.bytes,
-		Hash: hex.EncodeToString(e.hash[:]), Seconds: e.length.Seconds(), Reason: e.reason, Truncated: e.truncated}
-	s.end("logging the end of recording "+id, func(ctx context.Context) error {
-		seq, err := s.audit.appendEnd(ctx, TypeSealed, ev, r.Grant)
-		if err != nil {
-			return err
-		}
-		return s.noteEnd(ctx, id, e, outcome, seq)
-	})
+		Hash: hex.EncodeToString(e.hash[:]), Seconds: e.length.Seconds(), Reason: e.reason, Truncated: e.truncated, Size: e.file.size}
+	if e.file.size > 0 {
+		ev.File = hex.EncodeToString(e.file.sha256[:])
+	}
+	seq, err := s.audit.appendEnd(ctx, TypeSealed, ev, r.Grant)
+	if err != nil {
+		return fmt.Errorf("logging the end of a recording: %w", err)
+	}
+	if e.file.size > 0 {
+		e.bytes = e.file.size // what it takes from here on
+	}
+	return s.noteEnd(ctx, id, e, seq)
 }
 
 // noteEnd puts the end into the recording's row and summary, where it is found.
-func (s *Store) noteEnd(ctx context.Context, id string, e ending, outcome string, seq int64) error {
+func (s *Store) noteEnd(ctx context.Context, id string, e ending, seq int64) error {
 	var sum Summary // written by the committer, as is more; read here only after it answered
 	var more int64
 	err := s.keys.update(ctx, func(t keysTx) error {
@@ -48,7 +61,7 @@ func (s *Store) noteEnd(ctx context.Context, id string, e ending, outcome string
 			return err
 		}
 		more = e.bytes - sum.Bytes
-		sum.State, sum.Ended, sum.Seconds, sum.Bytes, sum.Reason = outcome, sum.Started.Add(e.length), e.length.Seconds(), e.bytes, e.reason
+		sum.State, sum.Ended, sum.Seconds, sum.Bytes, sum.Reason = e.outcome(), sum.Started.Add(e.length), e.length.Seconds(), e.bytes, e.reason
 		if seq != noEntry {
 			r.End = seq
 		}

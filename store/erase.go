@@ -12,8 +12,8 @@ import (
 	"consentgate/internal/durable"
 )
 
-// ErrLive means that a recording is still being written. Its erasure is carried
-// out when it is sealed.
+// ErrLive means that a recording is still being written, or sealed. Its erasure is
+// carried out when it is.
 var ErrLive = errors.New("the recording is still being written; it will be erased when it ends")
 
 // eraseSealed removes a grant's recording: the grant's key, the rows, the file
@@ -62,7 +62,7 @@ func (s *Store) eraseSealed(ctx context.Context, id string, grant consent.Hash, 
 // finishErasure removes the file of a recording whose key is gone, and logs it.
 func (s *Store) finishErasure(ctx context.Context, id string, ev recordingEvent) error {
 	live := s.livePath(id)
-	if err := errors.Join(durable.Remove(live), durable.Remove(sealedPath(live))); err != nil {
+	if err := errors.Join(durable.Remove(live), durable.Remove(sealedPath(live)), durable.Remove(unfinishedPath(live))); err != nil {
 		return fmt.Errorf("erasing a recording's file: %w", err)
 	}
 	if err := s.audit.appendErased(ctx, ev); err != nil {

@@ -116,6 +116,8 @@ type recordingEvent struct {
 	Seconds   float64 `json:"seconds,omitempty"`
 	Reason    string  `json:"reason,omitempty"`
 	Truncated bool    `json:"truncated,omitempty"`
+	File      string  `json:"file,omitempty"`     // SHA-256 of the sealed file
+	Size      int64   `json:"size,omitempty"`     // its bytes
 	Payloads  []int64 `json:"payloads,omitempty"` // of recording.erased: the entries whose payloads went with it
 }
 

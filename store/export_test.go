@@ -25,8 +25,23 @@ func (s *Store) Packets(id string) (packets [][]byte, err error) {
 // Unaccounted is the gauge.
 func (s *Store) Unaccounted() int { return s.unaccounted() }
 
-// RunTasks has the clerk's round happen now.
-func (s *Store) RunTasks() { s.runTasks() }
+// Unsealed is the gauge.
+func (s *Store) Unsealed() int { return len(s.unsealed()) }
+
+// RunTasks has the clerk's and the sealer's rounds happen now.
+func (s *Store) RunTasks() {
+	s.sealAll()
+	s.runTasks()
+}
+
+// SealAtOnce is how many are sealed at the same time.
+func SealAtOnce() int { return sealAtOnce() }
+
+// StopAt has a test's function called where a crash may hit.
+func StopAt(o Options, at func(point string)) Options {
+	o.at = at
+	return o
+}
 
 // AnchorNow has the clerk's anchors written now, after a sync.
 func (s *Store) AnchorNow() {
@@ -97,4 +112,20 @@ func (s *Store) RetainOnce() error {
 	s.retainer.turn <- struct{}{}
 	defer func() { <-s.retainer.turn }()
 	return s.retainOnce()
+}
+
+// FlushNow has the running recordings' packets written now.
+func (s *Store) FlushNow() { s.each(s.running(), (*Recording).flush) }
+
+// Buffered is how many bytes are rendered and not read, or wait to be.
+func (s *Sound) Buffered() int {
+	if s.renderer == nil {
+		return 0
+	}
+	return len(s.renderer.out.b) + 2*(len(s.renderer.tracks[0].samples)+len(s.renderer.tracks[1].samples))
+}
+
+// End is so many seconds after a recording's start.
+func (r *Recording) End(seconds int) time.Time {
+	return r.start.Add(time.Duration(seconds) * time.Second)
 }

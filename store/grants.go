@@ -169,17 +169,20 @@ func (k *keyring) grantRow(g consent.Hash) (r grantRow, err error) {
 func (t keysTx) drop(g consent.Hash) error { return t.Bucket(bGrantKey).Delete(g[:]) }
 
 // row is what keys.db holds of a recording. Salt or Wrapped leads from the
-// grant's key to the file's.
+// grant's key to that of the live file; File, once there is one, to that of the
+// sealed file.
 type row struct {
 	Grant   consent.Hash `json:"grant"`
 	Start   int64        `json:"start"`             // Unix nanoseconds
 	End     int64        `json:"end,omitempty"`     // index of its recording.sealed entry; 0: not known
 	Salt    []byte       `json:"salt,omitempty"`    // of the file's key
 	Wrapped []byte       `json:"wrapped,omitempty"` // the file's key, where version 1 made it
+	File    *sealedRow   `json:"file,omitempty"`    // nil: it isn't sealed yet, or an earlier version sealed it
 	Summary []byte       `json:"summary"`           // sealed
 }
 
-// fileKey is the key of a recording's file.
+// fileKey is the key of a recording's live file, or of the one in frames that
+// earlier versions left.
 func (t keysTx) fileKey(id string, r row) (key, error) {
 	rk, _, err := t.grantKey(r.Grant)
 	if err != nil {

@@ -123,7 +123,7 @@ func TestNothingIsLostToARotation(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if err := s.noteEnd(ctx, name, ending{reason: "hang-up"}, StateSealed, noEntry); err != nil {
+			if err := s.noteEnd(ctx, name, ending{reason: "hang-up"}, noEntry); err != nil {
 				t.Error(err)
 			}
 			if err := s.binds.Save(ctx, map[string][]byte{name: []byte(name)}); err != nil {

@@ -140,6 +140,14 @@ func (s *Store) settle(ctx context.Context, id string, over bool) error {
 	if s.isLive(id) {
 		return ErrLive
 	}
+	if e := s.endingOf(id); e != nil {
+		if !s.sealNow(ctx, e) {
+			return ErrLive
+		}
+		if _, ok, err := s.row(id); err != nil || !ok { // erased when it was
+			return err
+		}
+	}
 	var why rights.Decision
 	var asks []rights.Ask
 	err := s.amend(ctx, id, func(f *rights.File) ([]untold, error) {
@@ -224,6 +232,13 @@ func (s *Store) isLive(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.live[id] != nil
+}
+
+// endingOf is what waits to be sealed of a recording; nil: nothing does.
+func (s *Store) endingOf(id string) *ended {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending[id]
 }
 
 // Rights is what holds and restricts a recording, and who asked for its erasure.

@@ -40,6 +40,8 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) error {
 	var err error
 	for _, c := range []prometheus.Collector{m.appendSeconds, m.recordings, m.orphans, m.scanned, newTrunkBytes(s),
 		gauge("recordings_active", "Recordings being written.", func() float64 { return float64(len(s.running())) }),
+		gauge("recordings_unsealed", "Recordings that have ended and aren't sealed yet: they wait for their turn, or for room on the disk.",
+			func() float64 { return float64(len(s.unsealed())) }),
 		gauge("recordings_unaccounted", "Consents that ended neither in a recording nor in a reason. Always 0.",
 			func() float64 { return float64(s.unaccounted()) }),
 		gauge("audit_size", "Entries of the audit log.", func() float64 { return float64(s.audit.Size()) }),

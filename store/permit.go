@@ -67,5 +67,5 @@ func (s *Store) WAVBy(ctx context.Context, p Permit, w io.Writer) (Reading, erro
 	if p.recording == "" {
 		return Reading{}, errNoPermit
 	}
-	return s.render(ctx, p.recording, w, nil)
+	return s.render(ctx, p.recording, w, WAVOptions{})
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,7 @@ type Reading struct {
 	Record  consent.Record // the consent it was made under
 	Started time.Time
 	Length  time.Duration
-	Gaps    []Gap
+	Gaps    []Gap    // where there is no audio of a party: noted ones, and those found; by their beginnings
 	Reason  string   // why it ended
 	Final   bool     // it was ended in order
 	Damaged string   // what stopped the reading before the file's end; "" if nothing
@@ -39,89 +40,10 @@ type Gap struct {
 // ErrDamaged means that a recording isn't what the log says it was.
 var ErrDamaged = errors.New("the recording is damaged")
 
-// read goes through a recording's file up to its last good frame; f gets every
-// packet and format.
-func (s *Store) read(ctx context.Context, id string, f func(content) error) (out Reading, err error) {
-	r, ok, err := s.row(id)
-	if err != nil {
-		return out, err
-	}
-	if !ok {
-		return out, ErrNotFound
-	}
-	k, err := s.keys.fileKey(id, r)
-	if err != nil {
-		return out, err
-	}
-	file, err := s.openFile(id)
-	if err != nil {
-		return out, fmt.Errorf("opening a recording: %w", err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	fr, err := openFrames(file, k)
-	if err != nil {
-		return out, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	for ctx.Err() == nil {
-		plain, err := fr.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if errors.Is(err, errFrame) {
-			out.Damaged = fmt.Sprintf("frame %d: %v", fr.count, err)
-			break
-		}
-		if err != nil {
-			return out, fmt.Errorf("reading recording %s: %w", id, err)
-		}
-		if err := out.take(plain, f); err != nil {
-			return out, fmt.Errorf("recording %s, frame %d: %w", id, fr.count-1, err)
-		}
-	}
-	out.Final, out.Frames, out.Hash = fr.final, fr.count, fr.hash
-	return out, ctx.Err()
-}
-
-// openFile opens a recording's file, whichever of its names it has: it may be
-// renamed between the two tries, so there is a third.
-func (s *Store) openFile(id string) (file *os.File, err error) {
-	live := s.livePath(id)
-	for _, path := range []string{sealedPath(live), live, sealedPath(live)} {
-		if file, err = os.Open(path); !errors.Is(err, os.ErrNotExist) {
-			return file, err
-		}
-	}
-	return nil, err
-}
-
-// take reads a frame's content.
-func (out *Reading) take(plain []byte, f func(content) error) error {
-	d := decoder{b: plain}
-	for c, ok := d.next(); ok; c, ok = d.next() {
-		out.Length = max(out.Length, c.at, c.to)
-		switch c.kind {
-		case recMeta:
-			var m meta
-			if err := json.Unmarshal(c.data, &m); err != nil {
-				return fmt.Errorf("its first record: %w", err)
-			}
-			out.Record, out.Started = m.Record, m.Started
-		case recGap:
-			out.Gaps = append(out.Gaps, Gap{c.party, c.text, c.at, c.to})
-		case recEnd:
-			out.Reason = c.text
-		default:
-			if err := f(c); err != nil {
-				return err
-			}
-		}
-	}
-	return d.err()
-}
-
 // Check reads a recording to its end and compares it with the log: that every
-// frame opens, in order; that they are as many as were logged when it was
-// sealed, and the same; that it was made under the consent its key is bound to.
+// packet is there as it was written, in order; that its file is, byte for byte,
+// the one that was logged when it was sealed, made of as many live frames with
+// the same hash; that it was made under the consent its key is bound to.
 // ErrDamaged: it isn't so. A recording that is still being written is read as
 // far as it has come.
 func (s *Store) Check(ctx context.Context, id string) (Reading, error) {
@@ -134,9 +56,10 @@ func (s *Store) Check(ctx context.Context, id string) (Reading, error) {
 	}
 	s.mu.Lock()
 	_, live := s.live[id]
+	_, ending := s.ending[id]
 	s.mu.Unlock()
 	got, err := s.read(ctx, id, func(content) error { return nil })
-	if err != nil || live {
+	if err != nil || live || ending {
 		return got, err
 	}
 	if got.Damaged != "" {
@@ -153,7 +76,30 @@ func (s *Store) Check(ctx context.Context, id string) (Reading, error) {
 		return got, fmt.Errorf("%w: it has %d frames with hash %s, the log says %d with %s", ErrDamaged,
 			got.Frames, hash, logged.Frames, logged.Hash)
 	}
+	if r.File == nil || logged.File == "" { // the frames are the file; or it was sealed after an end of an earlier version
+		return got, nil
+	}
+	sum, size, err := sumOf(sealedPath(s.livePath(id)))
+	if err != nil {
+		return got, fmt.Errorf("reading recording %s: %w", id, err)
+	}
+	if hash := hex.EncodeToString(sum[:]); size != logged.Size || hash != logged.File {
+		return got, fmt.Errorf("%w: its file has %d bytes with SHA-256 %s, the log says %d with %s", ErrDamaged,
+			size, hash, logged.Size, logged.File)
+	}
 	return got, nil
+}
+
+// sumOf is a file's SHA-256 and size.
+func sumOf(path string) (sum [sha256.Size]byte, size int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sum, 0, err
+	}
+	h := sha256.New()
+	size, err = io.Copy(h, f)
+	h.Sum(sum[:0])
+	return sum, size, errors.Join(err, f.Close())
 }
 
 // loggedEnd finds what the log says of a recording's end.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"consentgate/consent"
-	"consentgate/internal/durable"
+	"consentgate/internal/datagram"
 )
 
 const (
@@ -62,7 +62,7 @@ func (r *Recording) ID() string { return r.id }
 func (r *Recording) since(t time.Time) time.Duration { return max(t.Sub(r.start), 0) }
 
 var (
-	errTooLarge = errors.New("a record is larger than a frame may be")
+	errTooLarge = errors.New("a record is larger than its file takes")
 	errEnded    = errors.New("the recording has ended")
 )
 
@@ -73,6 +73,9 @@ func (r *Recording) Format(p consent.Party, pt uint8, encoding string, clockRate
 
 // WriteRTP keeps a packet. It reaches the disk within half a second.
 func (r *Recording) WriteRTP(p consent.Party, at time.Time, packet []byte) error {
+	if len(packet) > datagram.Most {
+		return errTooLarge
+	}
 	return r.add(content{kind: recRTP, party: p, at: r.since(at), data: packet})
 }
 
@@ -224,29 +227,26 @@ func (r *Recording) onDisk() progress {
 	return r.synced
 }
 
-// Seal ends the recording: final frame, sync, its name, and its entry in the
-// log. A recording that failed is closed with what was written, which is its
-// error then. It is called once, and no other method after it.
+// Seal ends the recording: final frame, sync; then its file is sealed, and its end
+// logged. It waits for that, and its turn, off the media path. A recording that
+// failed is sealed with what was written, which is its error then. One that can't
+// be sealed now, the disk being full, stays as it is and is sealed later. It is
+// called once, and no other method after it.
 func (r *Recording) Seal(at time.Time, reason string) error {
 	s := r.store
 	err := r.finish(at, reason)
 	r.stop(errEnded)
+	e := &ended{id: r.id, row: r.row, most: r.good.frames, least: r.good.frames, trunk: r.trunk, bytes: r.good.bytes}
 	if err != nil {
 		s.log.Error("a recording ends incomplete", "recording", r.id, "error", err)
-		reason = "incomplete: " + err.Error()
+		e.fault = "incomplete: " + err.Error()
 	}
-	end := r.last
-	if err == nil {
-		end = max(end, r.since(at))
-	}
-	s.sealed(r.id, r.row, ending{progress: r.good, length: end, reason: reason, truncated: err != nil})
-	// Only now, so that there is no moment in which nobody accounts for the grant.
-	s.mu.Lock()
+	s.mu.Lock() // at once, so that there is no moment in which nobody accounts for the grant
 	delete(s.live, r.id)
+	s.ending[r.id] = e
 	s.mu.Unlock()
-	if len(s.desk.file(r.id).Asks) > 0 {
-		s.settleSoon(r.id)
-	}
+	s.usage.add(e.trunk, e.bytes)
+	s.seal(e)
 	return err
 }
 
@@ -266,5 +266,5 @@ func (r *Recording) finish(at time.Time, reason string) error {
 	if err != nil { // half a frame would follow the last good one, or some that may not be there
 		err = errors.Join(err, r.file.Truncate(r.good.bytes))
 	}
-	return errors.Join(err, r.file.Close(), durable.Rename(r.path, sealedPath(r.path)))
+	return errors.Join(err, r.file.Close())
 }

@@ -1,13 +1,13 @@
 package store
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -15,10 +15,13 @@ import (
 	"consentgate/internal/durable"
 )
 
-// recover closes what the last process left open. A recording that wasn't ended
-// keeps its good frames: the file is cut behind the last of them, and its end,
-// frame count and hash go into the log. Nothing is encrypted again, so no nonce
-// can be used twice.
+// startSealing bounds how long a start seals what a crash left, before it lets
+// calls in. The rest is sealed behind it.
+const startSealing = 5 * time.Second
+
+// recover brings in order what the last process left open. A recording that wasn't
+// ended, or not sealed, is sealed from its good frames, and its end, frame count
+// and hash go into the log.
 func (s *Store) recover() error {
 	live, err := s.liveFiles()
 	if err != nil {
@@ -28,21 +31,34 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
+	until := time.Now().Add(startSealing)
 	for id := range live {
-		if err := s.recoverFile(id, anchors[id]); err != nil {
+		e, err := s.recoverFile(id, anchors[id])
+		if err != nil {
 			// One file must not keep the gate from starting: the others, and
 			// the calls, go on.
 			s.log.Error("a recording can't be recovered and is left as it is", "recording", id, "error", err)
+		}
+		if e == nil {
+			continue
+		}
+		s.ending[id] = e
+		if time.Now().Before(until) {
+			s.seal(e)
 		}
 	}
 	return errors.Join(s.finishErasures(), s.settleGrants(), s.settleRows(), s.forgetGhosts(), s.dropOrphans())
 }
 
-// liveFiles lists the recordings that weren't ended.
+// liveFiles lists the recordings that weren't ended or sealed, and takes away what
+// was half sealed.
 func (s *Store) liveFiles() (map[string]bool, error) {
 	files, err := os.ReadDir(filepath.Join(s.dir, recordingsDir))
 	live := map[string]bool{}
 	for _, f := range files {
+		if strings.HasSuffix(f.Name(), unfinishedPath(".live")) {
+			err = errors.Join(err, durable.Remove(filepath.Join(s.dir, recordingsDir, f.Name())))
+		}
 		if id, ok := strings.CutSuffix(f.Name(), ".live"); ok {
 			live[id] = true
 		}
@@ -104,99 +120,53 @@ func missing(path string) bool {
 	return errors.Is(err, os.ErrNotExist)
 }
 
-// recoverFile closes one. seen is how far the log saw it come.
-func (s *Store) recoverFile(id string, seen anchored) error {
-	path := s.livePath(id)
+// recoverFile finds what is to be done with one; nil: nothing more. seen is how far
+// the log saw it come.
+func (s *Store) recoverFile(id string, seen anchored) (*ended, error) {
 	row, ok, err := s.row(id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !ok { // an erasure goes on with it, or a backup may have its row: the scan reports it
-		return nil
+		return nil, nil
 	}
-	most := uint64(math.MaxUint64)
-	if !s.audit.isOpen(row.Grant) { // the log has its end already: its file couldn't be closed
-		if ended, err := s.loggedEnd(id, row); err == nil {
-			most = ended.Frames
-		}
+	if _, err := s.keys.fileKey(id, row); err != nil {
+		return nil, err
 	}
-	e, err := s.readGood(path, id, row, most)
+	e := &ended{id: id, row: row, most: allFrames, least: seen.Frames, crash: true}
+	if s.audit.isOpen(row.Grant) {
+		s.log.Warn("a recording was cut off by a crash and is sealed", "recording", id)
+		return e, nil
+	}
+	logged, err := s.loggedEnd(id, row)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if !e.final {
-		e.reason, e.truncated = "truncated: the gate stopped while recording", true
+	if logged.File == "" { // an earlier version logged the end, and couldn't give the file its name
+		e.most = logged.Frames
+		return e, nil
 	}
-	if seen.Frames > e.frames {
-		e.truncated = true
-		e.reason = fmt.Sprintf("truncated: %d frames are there, the log had seen %d", e.frames, seen.Frames)
-	}
-	if e.frames == 0 { // it never began: settleGrants says so
-		return durable.Remove(path)
-	}
-	if err := cutFile(path, e.bytes); err != nil {
-		return err
-	}
-	if err := durable.Rename(path, sealedPath(path)); err != nil {
-		return err
-	}
-	s.log.Warn("a recording was cut off by a crash and closed", "recording", id, "frames", e.frames)
-	s.sealed(id, row, e.ending)
-	return nil
+	return nil, s.dropLive(id, row, logged)
 }
 
-// goodPart is what a file holds up to its last good frame.
-type goodPart struct {
-	ending
-	final bool // the last good frame is the recording's last
-}
-
-// readGood reads a file to its last good frame, or to the last of so many. An
-// error is the disk's or the key's: the file must then be left as it is.
-func (s *Store) readGood(path, id string, r row, most uint64) (e goodPart, err error) {
-	k, err := s.keys.fileKey(id, r)
+// dropLive takes a live file away whose sealed file is in the log, if that is there.
+func (s *Store) dropLive(id string, r row, logged recordingEvent) error {
+	path := s.livePath(id)
+	sum, size, err := sumOf(sealedPath(path))
 	if err != nil {
-		return e, err
+		return fmt.Errorf("its sealed file: %w", err)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return e, err
+	if r.File == nil || size != logged.Size || hex.EncodeToString(sum[:]) != logged.File {
+		return fmt.Errorf("%w: its sealed file isn't the one that the log tells of", ErrDamaged)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	fr, err := openFrames(f, k)
-	if errors.Is(err, errNoHeader) {
-		return e, nil // cut off before it began: nothing of it is good
-	}
-	if err != nil {
-		return e, err
-	}
-	for fr.count < most {
-		plain, err := fr.next()
-		if errors.Is(err, io.EOF) || errors.Is(err, errFrame) {
-			break
-		}
-		if err != nil {
-			return e, fmt.Errorf("reading recording %s: %w", id, err)
-		}
-		d := decoder{b: plain}
-		for c, ok := d.next(); ok; c, ok = d.next() {
-			e.length = max(e.length, c.at, c.to)
-			if c.kind == recEnd {
-				e.reason = c.text
-			}
+	if r.End == 0 { // the row wasn't told
+		e := ending{length: time.Duration(logged.Seconds * float64(time.Second)), reason: logged.Reason, truncated: logged.Truncated}
+		e.bytes = size
+		if err := s.noteEnd(contextForever, id, e, noEntry); err != nil {
+			return err
 		}
 	}
-	e.progress = progress{frames: fr.count, hash: fr.hash, bytes: fr.offset}
-	e.final = fr.final
-	return e, nil
-}
-
-func cutFile(path string, size int64) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Truncate(size), f.Sync(), f.Close())
+	return durable.Remove(path)
 }
 
 // settleGrants gives every grant an end: sealed if its recording is there after
@@ -228,23 +198,32 @@ func (s *Store) settleGrants() error {
 	return nil
 }
 
-// settleSealed logs the end of a recording whose file has its name already; the
-// crash came between the two. done is false where there is no file.
+// settleSealed logs the end of a recording whose file has its name already: an
+// earlier version was killed between the two. done is false where there is no
+// file.
 func (s *Store) settleSealed(id string, r row) (done bool, err error) {
-	path := sealedPath(s.livePath(id))
-	if _, err := os.Stat(s.livePath(id)); err == nil {
-		return true, errors.New("its file could not be recovered")
+	live := s.livePath(id)
+	if !missing(live) { // it will be sealed, or couldn't be recovered, which was said
+		return true, nil
 	}
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+	if missing(sealedPath(live)) {
 		return false, nil
 	}
-	e, err := s.readGood(path, id, r, math.MaxUint64)
+	got, err := s.read(contextForever, id, func(content) error { return nil })
 	if err != nil {
 		return true, err
 	}
-	if !e.final {
+	e := ending{progress: progress{frames: got.Frames, hash: got.Hash}, length: got.Length, reason: got.Reason}
+	if !got.Final {
 		e.reason, e.truncated = "truncated: the recorder failed", true
 	}
-	s.sealed(id, r, e.ending)
-	return true, nil
+	sum, size, err := sumOf(sealedPath(live))
+	if err != nil {
+		return true, err
+	}
+	if e.bytes = size; r.File != nil {
+		e.file = sealedSum{sum, size}
+	}
+	s.metrics.recordings.WithLabelValues(e.outcome()).Inc()
+	return true, s.logEnd(contextForever, id, r, e)
 }

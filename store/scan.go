@@ -143,7 +143,7 @@ func (s *Store) strayFiles() (out []Orphan, err error) {
 
 // recordingOf takes the id out of a file's name.
 func recordingOf(name string) (id string, ok bool) {
-	for _, end := range []string{".rec", ".live"} {
+	for _, end := range []string{".rec", ".live", ".rec.tmp"} {
 		if id, ok := strings.CutSuffix(name, end); ok {
 			raw, err := idText.DecodeString(id)
 			return id, err == nil && len(raw) == idSize

@@ -21,12 +21,11 @@ func (s *Store) settleRows() error {
 			if entry.Type != TypeSealed || json.Unmarshal(entry.Payload, &ev) != nil || ev.Recording != id {
 				continue
 			}
-			e, outcome := ending{length: time.Duration(ev.Seconds * float64(time.Second)), reason: ev.Reason}, StateSealed
-			if ev.Truncated {
-				outcome = StateTruncated
+			e := ending{length: time.Duration(ev.Seconds * float64(time.Second)), reason: ev.Reason, truncated: ev.Truncated}
+			if e.bytes = ev.Bytes; ev.Size > 0 {
+				e.bytes = ev.Size
 			}
-			e.bytes = ev.Bytes
-			if err := s.noteEnd(contextForever, id, e, outcome, entry.Seq); err != nil {
+			if err := s.noteEnd(contextForever, id, e, entry.Seq); err != nil {
 				s.log.Error("noting the end of a recording", "recording", id, "error", err) // for the next start
 			}
 		}

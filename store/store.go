@@ -44,6 +44,7 @@ type Options struct {
 	look  time.Duration                    // between two looks at it; 0: lookEvery
 	stale time.Duration                    // how long an answer is good for; 0: staleAfter
 	clock clock                            // for tests; nil: the system's
+	at    func(point string)               // called where a crash may hit
 }
 
 // DefaultRootFile is where the root key of a data directory lies by default.
@@ -70,15 +71,19 @@ type Store struct {
 	place    *time.Location
 	holidays rights.Holidays
 
-	mu    sync.Mutex // guards live and tasks
-	live  map[string]*Recording
-	tasks []task // tried until they succeed
+	mu     sync.Mutex // guards live, ending and tasks
+	live   map[string]*Recording
+	ending map[string]*ended // those to be sealed
+	tasks  []task            // tried until they succeed
+
+	turns chan struct{}      // one for each recording that may be sealed at the same time
+	at    func(point string) // of a test that stops there; nil: none
 
 	scanning  sync.Mutex         // held by the one scan that runs
 	witnesses *witness.Witnesses // nil where they couldn't be started
 
 	quit    chan struct{}
-	workers sync.WaitGroup // the flusher, the clerk and those who look at the disk
+	workers sync.WaitGroup // the flusher, the clerk, the sealer and those who look at the disk
 }
 
 const recordingsDir = "recordings"
@@ -110,7 +115,8 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: o.Dir, node: o.Node, numbers: o.Numbers, log: o.Log, keys: keys, live: map[string]*Recording{}, quit: make(chan struct{}),
+	s := &Store{dir: o.Dir, node: o.Node, numbers: o.Numbers, log: o.Log, keys: keys, live: map[string]*Recording{},
+		ending: map[string]*ended{}, turns: make(chan struct{}, sealAtOnce()), at: o.at, quit: make(chan struct{}),
 		desk: newDesk(), retainer: newRetainer(o.Retention), clock: o.Clock, place: o.Place, holidays: o.Holidays}
 	s.metrics, s.usage = newMetrics(), newUsage(o.Quotas)
 	s.lookAtDisk(o)
@@ -137,6 +143,7 @@ func Open(o Options) (*Store, error) {
 	s.startWitnesses(o)
 	s.workers.Go(s.flush)
 	s.workers.Go(s.clerk)
+	s.workers.Go(s.sealer)
 	s.workers.Go(func() { s.disk.watch(s.quit) })
 	opened := time.Now().UnixNano()
 	s.workers.Go(func() {
@@ -224,6 +231,9 @@ func (s *Store) unaccounted() (n int) {
 	for _, r := range running {
 		recorded[r.row.Grant] = true
 	}
+	for _, e := range s.unsealed() {
+		recorded[e.row.Grant] = true
+	}
 	for g, since := range s.audit.openGrants() {
 		if !recorded[g] && time.Since(since) > settling {
 			n++
@@ -233,5 +243,8 @@ func (s *Store) unaccounted() (n int) {
 }
 
 func (s *Store) livePath(id string) string { return filepath.Join(s.dir, recordingsDir, id+".live") }
+
+// unfinishedPath is of a sealed file that hasn't its name yet.
+func unfinishedPath(live string) string { return sealedPath(live) + ".tmp" }
 
 func sealedPath(live string) string { return live[:len(live)-len(".live")] + ".rec" }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,8 +8,6 @@ import (
 	"math"
 	"slices"
 	"time"
-
-	"github.com/pion/rtp"
 
 	"consentgate/consent"
 	"consentgate/media/codec"
@@ -20,9 +17,18 @@ import (
 const narrow = 8000
 
 // mostSamples fit into one WAV file: about 37 hours, or half of that at 16 kHz.
-const mostSamples = (math.MaxUint32 - 64) / 4
+const mostSamples = (math.MaxUint32 - 128) / 4
 
 var errTooLong = errors.New("the recording is too long for one WAV file")
+
+// ErrNotG711 means that a recording can't be given out as G.711 as it came.
+var ErrNotG711 = errors.New("not all of it came in one of G.711's laws; take it as PCM")
+
+// WAVOptions say how a recording is rendered.
+type WAVOptions struct {
+	Only *consent.Party // the one party that is heard, the other's side is silence; nil: both
+	G711 bool           // the bytes of PCMU or PCMA as they came, instead of 16-bit PCM; else ErrNotG711
+}
 
 // WAV renders a recording as stereo, 16 bit: left the remote party, right the
 // local one; at 16 kHz if either spoke in a codec that has more than a
@@ -30,198 +36,265 @@ var errTooLong = errors.New("the recording is too long for one WAV file")
 // clock; what is missing is silence. A damaged recording is rendered up to the
 // damage, which Reading tells.
 //
-// The file is read twice, for a WAV file begins with its length; memory is a few
-// seconds of audio.
+// A WAV file begins with its length, so one that isn't sealed is read twice;
+// memory is half a minute of audio.
 //
 // ErrRestricted: it may be rendered by a Permit only (WAVBy).
 func (s *Store) WAV(ctx context.Context, id string, w io.Writer) (Reading, error) {
+	return s.WAVOf(ctx, id, w, WAVOptions{})
+}
+
+// WAVOf is WAV with options.
+func (s *Store) WAVOf(ctx context.Context, id string, w io.Writer, o WAVOptions) (Reading, error) {
 	if err := s.mayUse(id); err != nil {
 		return Reading{}, err
 	}
-	return s.render(ctx, id, w, nil)
+	return s.render(ctx, id, w, o)
 }
 
-// render is WAV of what may be used; where only isn't nil the other party is left out, and its side
-// is silence.
-func (s *Store) render(ctx context.Context, id string, w io.Writer, only *consent.Party) (Reading, error) {
-	heard := func(take func(content) error) func(content) error {
-		return func(c content) error {
-			if only != nil && c.party != *only {
-				return nil
-			}
-			return take(c)
-		}
-	}
-	need := scout{rate: narrow}
-	first, err := s.read(ctx, id, heard(need.take))
+// render is WAVOf of what may be used.
+func (s *Store) render(ctx context.Context, id string, w io.Writer, o WAVOptions) (_ Reading, err error) {
+	sound, err := s.openWAV(ctx, id, o)
 	if err != nil {
-		return first, err
+		return Reading{}, err
 	}
-	out := newRenderer(w, need.rate, first.Length)
-	if err := out.head(); err != nil {
-		return first, err
+	defer func() { err = errors.Join(err, sound.Close()) }()
+	if _, err := io.Copy(w, sound); err != nil {
+		return sound.reel.out, err
 	}
-	reading, err := s.read(ctx, id, heard(out.take))
-	if err != nil {
-		return reading, err
-	}
-	reading.Unheard = out.unheard
-	return reading, out.end()
+	reading := sound.reel.out
+	reading.Unheard = sound.plan.unheard(o.Only)
+	return reading, nil
 }
 
-// formats are what payload types mean, by party; nil is what can't be rendered.
-type formats [2][128]*codec.Codec
-
-func (f *formats) learn(c content) *codec.Codec {
-	found := codec.Lookup(c.text, c.clockRate)
-	f[c.party][c.pt&0x7f] = found
-	return found
-}
-
-// scout finds the rate that a recording needs.
+// scout finds what a recording needs to be rendered.
 type scout struct {
-	formats formats
-	rate    int64
+	stage  stage
+	rate   int64 // Hz
+	spoken [2][]coding
 }
 
 func (s *scout) take(c content) error {
-	switch {
-	case c.kind == recFormat:
-		s.formats.learn(c)
-	case c.kind == recRTP && len(c.data) > 1:
-		if spoken := s.formats[c.party][c.data[1]&0x7f]; spoken != nil {
-			s.rate = max(s.rate, int64(spoken.Rate))
-		}
+	if c.kind == recFormat {
+		s.stage.learn(c)
+	}
+	if c.kind != recRTP {
+		return nil
+	}
+	f := s.stage.form(c)
+	if !slices.Contains(s.spoken[c.party], f.coding) {
+		s.spoken[c.party] = append(s.spoken[c.party], f.coding)
+	}
+	if f.codec != nil {
+		s.rate = max(s.rate, int64(f.codec.Rate))
 	}
 	return nil
 }
 
-// renderer makes a WAV file of records in the order of arrival.
-type renderer struct {
-	w       *bufio.Writer
-	rate    int64 // Hz
-	length  int64 // in samples
-	done    int64 // samples written
-	formats formats
-	tracks  [2]track
-	unheard []string
+// plan is how a recording is rendered.
+type plan struct {
+	spoken [2][]coding
+	only   *consent.Party
+	length time.Duration
+	rate   int64
+	law    *codec.Codec // nil: 16-bit PCM
 }
 
-func newRenderer(w io.Writer, rate int64, length time.Duration) *renderer {
-	r := &renderer{w: bufio.NewWriter(w), rate: rate, tracks: [2]track{{rate: rate}, {rate: rate}}}
-	r.length = r.samples(length)
-	return r
+func newPlan(spoken [2][]coding, length time.Duration, o WAVOptions) (plan, error) {
+	p := plan{spoken: spoken, only: o.Only, length: length, rate: narrow}
+	mixed := false
+	for party := range spoken {
+		if !p.hears(consent.Party(party)) {
+			continue
+		}
+		for _, said := range spoken[party] {
+			c := codec.Lookup(said.Encoding, said.Rate)
+			if c == nil {
+				continue
+			}
+			p.rate = max(p.rate, int64(c.Rate))
+			mixed = mixed || p.law != nil && p.law != c || c.Name != "PCMU" && c.Name != "PCMA"
+			p.law = c
+		}
+	}
+	if !o.G711 {
+		p.law = nil
+	} else if mixed || p.law == nil {
+		return p, ErrNotG711
+	}
+	if p.samples() > mostSamples {
+		return p, errTooLong
+	}
+	return p, nil
+}
+
+func (p plan) hears(party consent.Party) bool { return p.only == nil || *p.only == party }
+
+// unheard are the encodings that aren't rendered.
+func (p plan) unheard(only *consent.Party) (out []string) {
+	for party := range p.spoken {
+		for _, said := range p.spoken[party] {
+			if p.hears(consent.Party(party)) && codec.Lookup(said.Encoding, said.Rate) == nil && !slices.Contains(out, said.Encoding) {
+				out = append(out, said.Encoding)
+			}
+		}
+	}
+	return out
 }
 
 // samples are how many last so long; in a week of ns they would overflow.
-func (r *renderer) samples(d time.Duration) int64 { return d.Microseconds() * r.rate / 1e6 }
+func (p plan) samples() int64 { return p.length.Microseconds() * p.rate / 1e6 }
 
-func (r *renderer) head() error {
-	if r.length > mostSamples {
-		return errTooLong
+// width is how many bytes both sides' samples of one instant have.
+func (p plan) width() int64 {
+	if p.law != nil {
+		return 2
 	}
-	data := uint32(r.length * 4)
-	head := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00")
-	binary.LittleEndian.PutUint32(head[4:], 36+data)
-	head = binary.LittleEndian.AppendUint32(head, uint32(r.rate))
-	head = binary.LittleEndian.AppendUint32(head, uint32(r.rate*4))
-	head = append(head, 4, 0, 16, 0, 'd', 'a', 't', 'a')
-	_, err := r.w.Write(binary.LittleEndian.AppendUint32(head, data))
-	return err
+	return 4
 }
 
-// take places a packet, or learns a format. What is older than any packet still
-// to come may be placed is written out.
-func (r *renderer) take(c content) error {
-	switch c.kind {
-	case recFormat:
-		if r.formats.learn(c) == nil && !slices.Contains(r.unheard, c.text) {
-			r.unheard = append(r.unheard, c.text)
+// Formats of WAV files (RFC 2361).
+const (
+	wavPCM  = 1
+	wavALaw = 6
+	wavULaw = 7
+)
+
+func (p plan) head() []byte {
+	data, width, format := uint32(p.samples()*p.width()), uint16(p.width()), uint16(wavPCM)
+	extra := []byte(nil)
+	if p.law != nil {
+		format = wavULaw
+		if p.law.Name == "PCMA" {
+			format = wavALaw
 		}
-	case recRTP:
-		arrival := r.samples(c.at)
-		t := &r.tracks[c.party]
-		var p rtp.Packet
-		if p.Unmarshal(c.data) == nil {
-			if spoken := r.formats[c.party][p.PayloadType&0x7f]; spoken != nil {
-				t.packet(&p, spoken, arrival, r.done)
-			}
-		}
-		if to := min(arrival-2*t.slack(), r.length); to-r.done >= r.rate { // a second at a time
-			return r.write(to)
-		}
+		extra = append([]byte{0, 0}, "fact\x04\x00\x00\x00"...) // no further format; how many samples
+		extra = binary.LittleEndian.AppendUint32(extra, uint32(p.samples()))
 	}
-	return nil
+	head := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00")
+	if extra != nil {
+		head[16] = 18
+	}
+	head = binary.LittleEndian.AppendUint16(head, format)
+	head = append(head, 2, 0)
+	head = binary.LittleEndian.AppendUint32(head, uint32(p.rate))
+	head = binary.LittleEndian.AppendUint32(head, uint32(p.rate*p.width()))
+	head = binary.LittleEndian.AppendUint16(head, width)
+	head = binary.LittleEndian.AppendUint16(head, width*4) // bits of one side's sample
+	head = append(append(head, extra...), "data"...)
+	head = binary.LittleEndian.AppendUint32(head, data)
+	binary.LittleEndian.PutUint32(head[4:], uint32(len(head)-8)+data)
+	return head
 }
 
-func (r *renderer) end() error {
-	if err := r.write(r.length); err != nil {
-		return err
-	}
-	return r.w.Flush()
+// renderer makes a WAV file's samples of records in the order of arrival.
+type renderer struct {
+	plan
+	out    buffer
+	length int64 // in samples
+	done   int64 // samples written, or left out
+	until  int64 // samples that can be written: nothing is placed before
+	stage  stage
+	tracks [2]track
 }
 
-// write writes both tracks up to a sample.
-func (r *renderer) write(to int64) error {
-	n := to - r.done
+func newRenderer(p plan) *renderer {
+	t := track{rate: p.rate, raw: p.law != nil}
+	if p.law != nil {
+		t.silence = int16(p.law.NewEncoder().Encode(nil, []int16{0})[0])
+	}
+	return &renderer{plan: p, length: p.samples(), tracks: [2]track{t, t}}
+}
+
+// before finds what can be written before a record is taken: what is older than
+// any packet from there on may be placed.
+func (r *renderer) before(c content) {
+	if c.kind == recRTP {
+		at := ticksOf(c.at)
+		r.stage.due(at, r.place)
+		r.reach(r.sample(at-settledBy), r.rate)
+	}
+}
+
+// take takes a record.
+func (r *renderer) take(c content) { r.stage.take(c, r.place) }
+
+// end lets all be written.
+func (r *renderer) end() {
+	r.stage.end(r.place)
+	r.reach(r.length, 1)
+}
+
+// reach has samples written up to one, if they are at least so many.
+func (r *renderer) reach(to, least int64) {
+	if to = min(to, r.length); to-r.done >= least {
+		r.until = to
+	}
+}
+
+// sample is the one at a tick.
+func (r *renderer) sample(at int64) int64 {
+	if r.rate == ticks {
+		return at
+	}
+	return at >> 1
+}
+
+func (r *renderer) place(p consent.Party, a arrived) {
+	if a.codec != nil && r.hears(p) {
+		r.tracks[p].put(a, r.sample(a.at)-r.done)
+	}
+}
+
+// write writes some seconds of both tracks; more is false where all is written
+// that can be.
+func (r *renderer) write() (more bool) {
+	n := min(r.until-r.done, 10*r.rate)
 	if n <= 0 {
-		return nil
+		return false
 	}
-	var frame [4]byte
 	for i := range n {
-		for p := range r.tracks {
-			binary.LittleEndian.PutUint16(frame[2*p:], uint16(r.tracks[p].at(i)))
-		}
-		if _, err := r.w.Write(frame[:]); err != nil {
-			return err
+		left, right := r.tracks[0].at(i), r.tracks[1].at(i)
+		if r.law != nil {
+			r.out.b = append(r.out.b, byte(left), byte(right))
+		} else {
+			r.out.b = binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(r.out.b, uint16(left)), uint16(right))
 		}
 	}
 	for p := range r.tracks {
 		r.tracks[p].drop(n)
 	}
-	r.done = to
-	return nil
+	r.done += n
+	return true
 }
 
-// track is one party's audio. Packets are placed by their RTP time, which the
-// sender's clock made even; the first of a stream, or one whose RTP time
-// disagrees with its arrival by more than the slack, is placed by its arrival.
+// track is one party's audio that isn't written yet.
 type track struct {
-	rate    int64   // Hz
-	samples []int16 // not yet written
+	rate    int64 // Hz
+	raw     bool  // payloads are samples of a byte each
+	silence int16
+	samples []int16
 
 	codec   *codec.Codec // of the stream; nil: nothing came yet
 	ssrc    uint32
 	decoder codec.Decoder
 	doubler codec.Doubler
-	base    uint32 // RTP time of offset
-	offset  int64  // in samples since the recording's start
 
 	payload, audio []int16 // of the packet in hand, as decoded and at the track's rate
 }
 
-// slack is how far RTP time and arrival may part, in samples: more than any
-// jitter buffer.
-func (t *track) slack() int64 { return t.rate / 4 }
-
-// packet places a packet that arrived at a sample; written is the first sample
-// that can still be changed.
-func (t *track) packet(p *rtp.Packet, c *codec.Codec, arrival, written int64) {
-	at := t.offset
-	fresh := t.codec != c || t.ssrc != p.SSRC
-	if fresh {
-		t.codec, t.ssrc, t.decoder, t.doubler = c, p.SSRC, c.NewDecoder(), codec.Doubler{}
-	} else {
-		at += int64(int32(p.Timestamp-t.base)) * t.rate / int64(c.Clock)
+// put puts a packet's audio at a sample of those not yet written. What would
+// stand before them is left out.
+func (t *track) put(a arrived, at int64) {
+	if t.codec != a.codec || t.ssrc != a.ssrc {
+		t.codec, t.ssrc, t.decoder, t.doubler = a.codec, a.ssrc, a.codec.NewDecoder(), codec.Doubler{}
 	}
-	if fresh || at < arrival-t.slack() || at > arrival+t.slack() {
-		t.base, t.offset = p.Timestamp, arrival
-		at = arrival
+	if at < -int64(runUp/time.Second)*t.rate { // long before what is wanted: not even the decoder needs it
+		return
 	}
-	at -= written
-	audio := t.decode(p.Payload)
-	if need := at + int64(len(audio)); need > int64(len(t.samples)) {
-		t.samples = append(t.samples, make([]int16, need-int64(len(t.samples)))...)
+	audio := t.decode(a.payload)
+	for need := at + int64(len(audio)); need > int64(len(t.samples)); {
+		t.samples = append(t.samples, t.silence)
 	}
 	for i, s := range audio {
 		if at+int64(i) >= 0 {
@@ -232,6 +305,13 @@ func (t *track) packet(p *rtp.Packet, c *codec.Codec, arrival, written int64) {
 
 // decode is a packet's audio at the track's rate.
 func (t *track) decode(payload []byte) []int16 {
+	if t.raw {
+		t.payload = t.payload[:0]
+		for _, b := range payload {
+			t.payload = append(t.payload, int16(b))
+		}
+		return t.payload
+	}
 	t.payload = t.decoder.Decode(t.payload[:0], payload)
 	if int64(t.codec.Rate) == t.rate {
 		return t.payload
@@ -244,7 +324,7 @@ func (t *track) at(i int64) int16 {
 	if i < int64(len(t.samples)) {
 		return t.samples[i]
 	}
-	return 0
+	return t.silence
 }
 
 // drop forgets what was written.

@@ -93,6 +93,12 @@ var mutations = []mutation{
 	{"7: start-up leaves grants open", "store/recover.go",
 		"	for g := range s.audit.openGrants() {\n", "	for g := range s.audit.openGrants() {\n		if true {\n			break\n		}\n",
 		"./store", "TestInvariant7_EveryConsentedCallIsAccounted"},
+	{"7: a start seals nothing", "store/recover.go",
+		"	if s.audit.isOpen(row.Grant) {\n", "	if false {\n",
+		"./store", "TestInvariant7_EveryConsentedCallIsAccounted|TestACrashWhileARecordingIsSealedLosesNothing"},
+	{"7: the live file goes before its end is logged", "store/sealing.go",
+		"	s.point(\"named\")\n", "	_ = durable.Remove(s.livePath(e.id))\n	s.point(\"named\")\n",
+		"./store", "TestACrashWhileARecordingIsSealedLosesNothing"},
 	// 8. NoPlaintextAtRest
 	{"8: boxes are left open", "store/crypt.go",
 		"	return a.Seal(nonce, nonce, plain, associated(context, about))\n", "	return append(a.Seal(nonce, nonce, plain, associated(context, about)), plain...)\n",
@@ -100,6 +106,9 @@ var mutations = []mutation{
 	{"8: tones of keys are recorded", "media/hush.go",
 		"return e.verdict == dtmf.Keyed || e.verdict == dtmf.Suspect", "return false",
 		"./media", "TestTonesNeverReachARecorder|TestAToneThatACloseCutsOffIsNotRecorded"},
+	{"8: a sealed file has its key with it", "store/sealedfile.go",
+		"[]*age.Stanza{{Type: stanzaType, Args: []string{k.id}}}", "[]*age.Stanza{{Type: stanzaType, Args: []string{k.id}, Body: fileKey}}",
+		"./store", "TestASealedFileCarriesNoKey"},
 	// 9. ErasedIsGone
 	{"9: a replica isn't asked to destroy", "store/rootcell/group.go",
 		"	for _, c := range g.cells {\n		errs = append(errs, g.failed(c, c.Destroy(", "	for _, c := range g.cells[:1] {\n		errs = append(errs, g.failed(c, c.Destroy(",

@@ -32,6 +32,7 @@ type Options struct {
 	Log          *slog.Logger          // nil: none
 	Registerer   prometheus.Registerer // nil: none
 	Disk         DiskMarks             // how little room is too little
+	Rotation     Rotation              // when erasures become final
 	Quotas       map[string]int64      // bytes of each trunk's recordings; none or 0: any
 	Witnesses    []witness.Config      // where checkpoints are kept beside the log
 	WitnessEvery time.Duration         // how often; 0: DefaultWitnessEvery
@@ -40,10 +41,11 @@ type Options struct {
 	Place        *time.Location  // whose days the periods for subjects' requests are counted in; nil: the machine's
 	Holidays     rights.Holidays // nil: none are known
 
-	space func(path string) (space, error) // nil: the system's; a test's own
-	look  time.Duration                    // between two looks at it; 0: lookEvery
-	stale time.Duration                    // how long an answer is good for; 0: staleAfter
-	clock clock                            // for tests; nil: the system's
+	space   func(path string) (space, error) // nil: the system's; a test's own
+	look    time.Duration                    // between two looks at it; 0: lookEvery
+	stale   time.Duration                    // how long an answer is good for; 0: staleAfter
+	reached func(point string)               // for tests that kill: called when what a crash must not break is half done; nil: none
+	clock   clock                            // for tests; nil: the system's
 }
 
 // DefaultRootFile is where the root key of a data directory lies by default.
@@ -63,6 +65,9 @@ type Store struct {
 	disk    *disk
 	usage   *usage
 	opened  time.Time // the log's newest entry when it was opened; zero: there was none
+	rotator *rotator
+	cell    *asker
+	reached func(point string)
 
 	desk     *desk
 	retainer *retainer
@@ -78,7 +83,7 @@ type Store struct {
 	witnesses *witness.Witnesses // nil where they couldn't be started
 
 	quit    chan struct{}
-	workers sync.WaitGroup // the flusher, the clerk and those who look at the disk
+	workers sync.WaitGroup // the flusher, the clerk, the rotator and those who look at the disk
 }
 
 const recordingsDir = "recordings"
@@ -106,11 +111,15 @@ func Open(o Options) (*Store, error) {
 	if o.Root == nil {
 		o.Root = rootcell.NewFile(o.RootFile)
 	}
+	if o.reached == nil {
+		o.reached = func(string) {}
+	}
 	keys, err := openKeys(o)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: o.Dir, node: o.Node, numbers: o.Numbers, log: o.Log, keys: keys, live: map[string]*Recording{}, quit: make(chan struct{}),
+	s := &Store{rotator: newRotator(o.Rotation), cell: newAsker(o.Root), reached: o.reached,
+		dir: o.Dir, node: o.Node, numbers: o.Numbers, log: o.Log, keys: keys, live: map[string]*Recording{}, quit: make(chan struct{}),
 		desk: newDesk(), retainer: newRetainer(o.Retention), clock: o.Clock, place: o.Place, holidays: o.Holidays}
 	s.metrics, s.usage = newMetrics(), newUsage(o.Quotas)
 	s.lookAtDisk(o)
@@ -145,6 +154,9 @@ func Open(o Options) (*Store, error) {
 	})
 	if o.Retention.Every > 0 {
 		s.workers.Go(s.retain)
+	}
+	if o.Rotation.Every > 0 || o.Rotation.AtOnce {
+		s.workers.Go(s.rotateEvery)
 	}
 	return s, nil
 }
@@ -185,6 +197,7 @@ func openKeys(o Options) (*keyring, error) {
 // closed as cut off by the next Open.
 func (s *Store) Close() error {
 	close(s.quit)
+	s.rotator.cancel()
 	s.workers.Wait()
 	for _, r := range s.running() {
 		r.stop(errClosed)

@@ -162,7 +162,6 @@ func notCovered(c Certificate) []string {
 			"(GDPR Art. 19)", c.Given.Plays, c.Given.Exports),
 		"the memory, swap and core dumps of the machine while it had the key, and who controlled the machine then",
 		"that it existed: the log keeps the times and types of its entries, and the recording's ID, which tells nothing of the call",
-		"old pages of keys.db, for who has the present root key and a number: they can show that a recording of that number was there",
 	}
 	for _, h := range c.Root.Holders {
 		out = append(out, fmt.Sprintf("what the root key's holder %s (%s) doesn't stop: %s", h.Holder, h.Driver, h.Doesnt))

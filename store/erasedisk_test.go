@@ -65,10 +65,10 @@ const boxed = 12 + 32 + 16
 // keys opens a box at every offset: what hangs under the root.
 func (a attacker) keys(root [32]byte) (out [][32]byte) {
 	var about [][]byte
-	for _, name := range []string{a.bucket, a.bucket + "#1", a.bucket + "#2", a.month} {
+	for _, name := range []string{a.bucket, a.bucket + "#1", a.bucket + "#2", "month/" + a.month, "catalog/" + a.month} {
 		about = append(about, []byte("consentgate/1/bucket-key\x00"+name))
 	}
-	about = append(about, []byte("consentgate/1/system-key\x00number-index"))
+	about = append(about, []byte("consentgate/1/system-key\x00catalog-index"))
 	seen := map[[32]byte]bool{}
 	c, dst := gcm(root), make([]byte, 0, boxed)
 	for i := 0; i+boxed <= len(a.raw); i++ {
@@ -128,14 +128,43 @@ func (a attacker) grantKeys(keks [][32]byte) (out [][32]byte) {
 	return out
 }
 
-// audio counts the bytes of the recording's frames that open with a key that is
-// derived from one of these.
-func (a attacker) audio(keys [][32]byte) (n int) {
+// listed opens the catalog's blocks with every key, and looks for the recording.
+func (a attacker) listed(keys [][32]byte) bool {
+	var ciphers []cipher.AEAD
+	for _, k := range keys {
+		b, err := hkdf.Expand(sha256.New, k[:], "consentgate/2/catalog/where", 32)
+		if err != nil {
+			panic(err)
+		}
+		ciphers = append(ciphers, gcm([32]byte(b)))
+	}
+	id := a.rawID()
+	for i := 24; i+14 < len(a.raw); i++ { // a block follows its key in the page
+		n := int(binary.BigEndian.Uint16(a.raw[i:]))
+		if end := i + 14 + n*24 + 16; n > 0 && n <= 128 && end <= len(a.raw) {
+			for _, c := range ciphers {
+				plain, err := c.Open(nil, a.raw[i+2:i+14], a.raw[i+14:end], a.raw[i-24:i+2])
+				if err == nil && bytes.Contains(plain, id) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (a attacker) rawID() []byte {
 	raw, err := base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding).DecodeString(a.id)
 	if err != nil {
 		panic(err)
 	}
-	header := append([]byte("CGREC001"), raw...)
+	return raw
+}
+
+// audio counts the bytes of the recording's frames that open with a key that is
+// derived from one of these.
+func (a attacker) audio(keys [][32]byte) (n int) {
+	header := append([]byte("CGREC001"), a.rawID()...)
 	distinct := map[string]bool{"": true}
 	a.text(44, func(b []byte) { distinct[string(b)] = true })
 	for at := 0; ; at += len(header) {
@@ -244,6 +273,7 @@ func payload(c cipher.AEAD, row, leaf []byte) []string {
 // loot is what an attack brought.
 type loot struct {
 	keys, grantKeys, audio int
+	listed                 bool // the recording, among what can be found by number
 	number                 bool // the caller's number, in what the log said
 }
 
@@ -251,7 +281,7 @@ func (a attacker) attack(root [32]byte) (l loot) {
 	keys := a.keys(root)
 	grants := a.grantKeys(append(keys, root))
 	all := append(append(append([][32]byte{}, grants...), keys...), root)
-	l = loot{keys: len(keys), grantKeys: len(grants), audio: a.audio(all)}
+	l = loot{keys: len(keys), grantKeys: len(grants), audio: a.audio(all), listed: a.listed(keys)}
 	for _, p := range a.payloads(all) {
 		l.number = l.number || strings.Contains(p, callerNumber)
 	}
@@ -353,7 +383,7 @@ func eraseUnderAttack(t *testing.T, dir string, bytesOf func() []byte, both func
 	must(t, err)
 	before := bytesOf()
 	a.raw = both(before, before)
-	if got := a.attack(oldRoot); got.grantKeys == 0 || got.audio < 50*2*172 || !got.number {
+	if got := a.attack(oldRoot); got.grantKeys == 0 || got.audio < 50*2*172 || !got.listed || !got.number {
 		t.Fatalf("control: the attack before the erasure brings %+v", got)
 	}
 	s = open()
@@ -379,15 +409,15 @@ func eraseUnderAttack(t *testing.T, dir string, bytesOf func() []byte, both func
 	}
 	got := a.attack(newRoot)
 	t.Logf("with the present root: %+v", got)
-	if got.keys < 3 {
-		t.Errorf("control: the present root opens %d keys, want its bucket's, the month's and the index's", got.keys)
+	if got.keys < 4 {
+		t.Errorf("control: the present root opens %d keys, want its bucket's, the month's, the catalog's and the index's", got.keys)
 	}
-	if got.grantKeys != 0 || got.audio != 0 || got.number {
+	if got.grantKeys != 0 || got.audio != 0 || got.listed || got.number {
 		t.Errorf("with the present root the attack brings %+v", got)
 	}
 	got = a.attack(oldRoot)
 	t.Logf("with the old root, had it been kept: %+v", got)
-	if got.grantKeys == 0 || got.audio < 50*2*172 || !got.number {
+	if got.grantKeys == 0 || got.audio < 50*2*172 || !got.listed || !got.number {
 		t.Errorf("control: with the old root the attack must succeed, or it proves nothing: %+v", got)
 	}
 }
@@ -397,7 +427,7 @@ func eraseUnderAttack(t *testing.T, dir string, bytesOf func() []byte, both func
 func victimOf(t *testing.T, dir string, others []string) (a attacker, traces map[string][]byte) {
 	t.Helper()
 	traces = map[string][]byte{}
-	a.month = "month/" + time.Now().UTC().Format("2006-01")
+	a.month = time.Now().UTC().Format("2006-01")
 	viewDB(t, filepath.Join(dir, "keys.db"), func(tx *bolt.Tx) error {
 		return tx.Bucket([]byte("grant-key")).ForEach(func(g, raw []byte) error {
 			var r struct{ ID, Bucket, Wrapped string }

@@ -71,8 +71,8 @@ func (t keysTx) renew(first bool) error {
 	}
 	for _, id := range touched {
 		bucket, n := parseKEK(id)
-		if t.generation(bucket) != n || t.Bucket(bKEK).Get([]byte(id)) == nil {
-			continue // renewed before, or gone
+		if !strings.HasPrefix(id, ofRecording) || t.generation(bucket) != n || t.Bucket(bKEK).Get([]byte(id)) == nil {
+			continue // a month's, renewed before, or gone
 		}
 		if _, err := t.need(bKEK, asBucketKey, kekID(bucket, n+1)); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -200,7 +201,7 @@ func (r *rotating) turnRoot(ctx context.Context) error {
 				return err
 			}
 		}
-		return errors.Join(from.doom(r.From), putRotation(from.Tx, next))
+		return errors.Join(from.doom(r.From), from.renewMonths(), putRotation(from.Tx, next))
 	})
 	if err != nil {
 		return err // the next try finds out whether it became durable
@@ -231,6 +232,21 @@ func (t keysTx) doom(epoch uint64) error {
 	}))
 	for _, kek := range gone {
 		err = errors.Join(err, t.Bucket(bTouched).Delete(kek))
+	}
+	return err
+}
+
+// renewMonths puts what the catalog has of a month from which something was taken
+// under a new key.
+func (t keysTx) renewMonths() (err error) {
+	var months []string
+	prefix := []byte(ofCatalog)
+	cur := t.Bucket(bTouched).Cursor()
+	for id, _ := cur.Seek(prefix); bytes.HasPrefix(id, prefix); id, _ = cur.Next() {
+		months = append(months, string(id[len(prefix):]))
+	}
+	for _, month := range months {
+		err = errors.Join(err, t.renewMonth(month), t.Bucket(bTouched).Delete([]byte(ofCatalog+month)))
 	}
 	return err
 }

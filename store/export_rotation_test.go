@@ -1,7 +1,14 @@
 package store
 
 import (
+	"context"
+	"strings"
+	"testing"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"consentgate/store/rootcell"
 )
 
 // ReachedBy has f called at each named point of an erasure or a rotation.
@@ -28,3 +35,21 @@ func (s *Store) Impatient(d time.Duration) { s.cell.patience = d }
 
 // Waiting are the gauges of erasures that aren't final.
 func (s *Store) Waiting() (int, time.Duration) { return s.waiting() }
+
+// LogKeys are the keys of a directory's log, which a store may have open.
+func LogKeys(t *testing.T, dir string) (skey, vkey string) {
+	t.Helper()
+	err := view(dir+"/"+keysFile, func(tx *bolt.Tx) error {
+		k, err := keysAt(context.Background(), dir, rootcell.NewFile(DefaultRootFile(dir)), tx)
+		if err != nil {
+			return err
+		}
+		text, err := k.lookupBytes(bSystem, asSystemKey, "log-signing-key")
+		skey, vkey, _ = strings.Cut(string(text), "\n")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return skey, vkey
+}

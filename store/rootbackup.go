@@ -25,7 +25,7 @@ type rootBackupNote struct {
 	Check string    `json:"check"` // derived from the root, in hex: it tells nothing of it
 }
 
-// ConfirmRootBackup says that a backup of a root key was made and read back; dir is
+// ConfirmRootBackup says that a backup of a root key was made; dir is
 // the data directory that it is of. With Rotation.RequireBackup the root before it
 // is destroyed only then. A gate may be using the directory.
 func ConfirmRootBackup(dir string, epoch uint64, root rootcell.Key) error {
@@ -61,5 +61,5 @@ func rootBackup(dir string, epoch uint64, root key) (string, error) {
 	if note.Epoch != epoch || note.Check != hex.EncodeToString(check[:]) {
 		return "", fmt.Errorf("%w: %s is of epoch %d; %s", errNoBackup, rootBackupFile, note.Epoch, advice)
 	}
-	return "a backup was made and read back, " + note.At.Format(time.RFC3339), nil
+	return "a backup was made, " + note.At.Format(time.RFC3339), nil
 }

@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	}
 	if dir := os.Getenv("STORE_RIGHTS_DIR"); dir != "" {
 		rightsChild(dir)
+	}
+	if dir := os.Getenv("STORE_ERASE_DIR"); dir != "" {
+		eraseChild(dir, os.Getenv("STORE_ERASE_GRANT"), os.Getenv("STORE_ERASE_UNTIL"))
 		return
 	}
 	os.Exit(m.Run())

@@ -20,15 +20,14 @@ var ErrLive = errors.New("the recording is still being written; it will be erase
 // and what the log said of the grant, and logs that (GDPR Art. 17). Whether it may
 // was decided before, by settle. ErrNotFound: there is none.
 //
-// Old pages of keys.db and of the file system may still hold the wrapped key:
-// until the root key is changed, who has the disk and the root key may restore
-// an erased recording.
+// The disk may still hold the wrapped key: until the next rotation (Rotate) who has
+// it and the root key may restore an erased recording. Erasure tells how far it is.
 //
-// It takes the key away and notes in the same transaction that the log
-// has yet to hear of it: a crash from here on leaves the rest to recovery.
+// What comes after its first transaction is done by the clerk, or the next start,
+// if it can't be now.
 func (s *Store) eraseSealed(ctx context.Context, id string, grant consent.Hash, reason string) error {
 	ev := recordingEvent{Recording: id, Grant: grant.String(), Reason: reason}
-	note, err := json.Marshal(ev)
+	told, err := s.audit.toldOf(grant)
 	if err != nil {
 		return err
 	}
@@ -41,7 +40,7 @@ func (s *Store) eraseSealed(ctx context.Context, id string, grant consent.Hash, 
 			return err
 		case ok:
 			sum, err = t.summary(id, r)
-			return errors.Join(err, t.unindex(id, r), t.drop(grant), t.Bucket(bErasing).Put([]byte(id), note))
+			return errors.Join(err, t.unindex(id, r), t.beginErasure(id, r, ev, told))
 		case t.Bucket(bErasing).Get([]byte(id)) != nil: // a try that was given up came through after all
 			return nil
 		}
@@ -51,6 +50,7 @@ func (s *Store) eraseSealed(ctx context.Context, id string, grant consent.Hash, 
 		return fmt.Errorf("erasing a recording's key: %w", err)
 	}
 	s.usage.add(sum.Trunk, -sum.Bytes)
+	s.reached("erase.dropped")
 	finish := func(ctx context.Context) error { return s.finishErasure(ctx, id, ev) }
 	if err := finish(ctx); err != nil {
 		s.later("erasing recording "+id, finish)
@@ -65,11 +65,26 @@ func (s *Store) finishErasure(ctx context.Context, id string, ev recordingEvent)
 	if err := errors.Join(durable.Remove(live), durable.Remove(sealedPath(live)), durable.Remove(unfinishedPath(live))); err != nil {
 		return fmt.Errorf("erasing a recording's file: %w", err)
 	}
+	s.reached("erase.unlinked")
+	var grant consent.Hash
+	if err := grant.UnmarshalText([]byte(ev.Grant)); err != nil {
+		return fmt.Errorf("the note of an erasure: %w", err)
+	}
+	told, err := s.audit.toldOf(grant)
+	if err != nil {
+		return err
+	}
 	if err := s.audit.appendErased(ctx, ev); err != nil {
 		return err
 	}
+	s.reached("erase.logged")
 	s.metrics.recordings.WithLabelValues("erased").Inc()
-	return s.keys.commit(ctx, func(tx *bolt.Tx) error { return tx.Bucket(bErasing).Delete([]byte(id)) })
+	if err := s.noteFinished(ctx, id, told.given); err != nil {
+		return err
+	}
+	s.reached("erase.done")
+	s.rotator.wake()
+	return nil
 }
 
 // finishErasures carries on what a crash interrupted.

@@ -39,7 +39,7 @@ func SealAtOnce() int { return sealAtOnce() }
 
 // StopAt has a test's function called where a crash may hit.
 func StopAt(o Options, at func(point string)) Options {
-	o.at = at
+	o.reached = at
 	return o
 }
 

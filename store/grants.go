@@ -93,10 +93,13 @@ func (k *keyring) made(ctx context.Context, bucket []byte, purpose, id string) (
 // until the grant is erased or its bucket is: the key that all about it hangs
 // under, wrapped by its bucket's.
 type grantRow struct {
-	ID      string `json:"id"` // of its recording, whether or not there is one
-	Bucket  string `json:"bucket"`
-	Wrapped []byte `json:"wrapped"`
+	ID         string `json:"id"` // of its recording, whether or not there is one
+	Bucket     string `json:"bucket"`
+	Generation int    `json:"generation,omitempty"` // of the bucket's key
+	Wrapped    []byte `json:"wrapped"`
 }
+
+func (r grantRow) kek() string { return kekID(r.Bucket, r.Generation) }
 
 // bucketOf names the key bucket of a grant: all that must go on one day for one
 // purpose goes with one key.
@@ -105,8 +108,8 @@ func bucketOf(p consent.Purpose, start time.Time) string {
 }
 
 // about binds a key to a consent: the same bytes under another grant don't open.
-func about(id, bucket string, grant consent.Hash) string {
-	return id + "\x00" + bucket + "\x00" + grant.String()
+func about(id, kek string, grant consent.Hash) string {
+	return id + "\x00" + kek + "\x00" + grant.String()
 }
 
 // grantKey opens a grant's key. errNoKey: there is none, or none any more.
@@ -118,11 +121,11 @@ func (t keysTx) grantKey(g consent.Hash) (rk key, r grantRow, err error) {
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return rk, r, fmt.Errorf("the key of grant %s: %w", g, err)
 	}
-	kek, err := t.lookup(bKEK, asBucketKey, r.Bucket)
+	kek, err := t.lookup(bKEK, asBucketKey, r.kek())
 	if err != nil {
 		return rk, r, fmt.Errorf("the key of grant %s: %w", g, err)
 	}
-	if rk, err = openKey(kek, asGrantKey, about(r.ID, r.Bucket, g), r.Wrapped); err != nil {
+	if rk, err = openKey(kek, asGrantKey, about(r.ID, r.kek(), g), r.Wrapped); err != nil {
 		return rk, r, fmt.Errorf("the key of grant %s: %w", g, err)
 	}
 	return rk, r, nil
@@ -134,16 +137,23 @@ func (t keysTx) needGrant(g consent.Hash, id, bucket string) (key, error) {
 	if !errors.Is(err, errNoKey) {
 		return rk, err
 	}
-	kek, err := t.need(bKEK, asBucketKey, bucket)
-	if err != nil {
-		return rk, err
-	}
 	rk = newKey()
-	raw, err := json.Marshal(grantRow{ID: id, Bucket: bucket, Wrapped: seal(kek, asGrantKey, about(id, bucket, g), rk[:])})
+	return rk, t.wrap(g, rk, grantRow{ID: id, Bucket: bucket})
+}
+
+// wrap puts a grant's key under the present key of its bucket.
+func (t keysTx) wrap(g consent.Hash, rk key, r grantRow) error {
+	r.Generation = t.generation(r.Bucket)
+	kek, err := t.need(bKEK, asBucketKey, r.kek())
 	if err != nil {
-		return rk, err
+		return err
 	}
-	return rk, t.Bucket(bGrantKey).Put(g[:], raw)
+	r.Wrapped = seal(kek, asGrantKey, about(r.ID, r.kek(), g), rk[:])
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return t.Bucket(bGrantKey).Put(g[:], raw)
 }
 
 // grantMade makes a grant's key, durable when it returns.
@@ -165,8 +175,20 @@ func (k *keyring) grantRow(g consent.Hash) (r grantRow, err error) {
 	return r, err
 }
 
-// drop takes a grant's key away, and with it all that hangs under it.
-func (t keysTx) drop(g consent.Hash) error { return t.Bucket(bGrantKey).Delete(g[:]) }
+// drop takes a grant's key away, and with it all that hangs under it. Where its
+// bytes remain on the disk they are under its bucket's key, which goes with the
+// next rotation.
+func (t keysTx) drop(g consent.Hash) error {
+	raw := t.Bucket(bGrantKey).Get(g[:])
+	if raw == nil {
+		return nil
+	}
+	var r grantRow
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fmt.Errorf("the key of grant %s: %w", g, err)
+	}
+	return errors.Join(t.Bucket(bTouched).Put([]byte(r.kek()), nil), t.Bucket(bGrantKey).Delete(g[:]))
+}
 
 // row is what keys.db holds of a recording. Salt or Wrapped leads from the
 // grant's key to that of the live file; File, once there is one, to that of the

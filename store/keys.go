@@ -27,6 +27,10 @@ var (
 	bCatalog   = []byte("catalog")   // what recordings are found by, in blocks: package catalog
 	bGrant     = []byte("grant")     // grant hash -> recording id
 	bErasing   = []byte("erasing")   // recording id -> an erasure that isn't logged yet
+	bErasure   = []byte("erasure")   // recording id -> erasure
+	bWaiting   = []byte("waiting")   // recording id of an erasure that isn't shredded yet -> nothing
+	bTouched   = []byte("touched")   // id of a bucket key that wrapped a key which was dropped -> nothing
+	bRotation  = []byte("rotation")  // kNow -> the rotation under way
 )
 
 const (
@@ -105,7 +109,7 @@ func prepareKeyring(ctx context.Context, db *bolt.DB, dir string, cell rootcell.
 		return nil, err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bCatalog, bGrant, bErasing, bRights, bRequest} {
+		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bCatalog, bGrant, bErasing, bRights, bRequest, bErasure, bWaiting, bTouched, bRotation} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -225,10 +229,15 @@ func (k *keyring) turn(ctx context.Context, epoch uint64, root key, more func(fr
 	if err != nil {
 		return fmt.Errorf("wrapping the keys under the root of epoch %d: %w", epoch, err)
 	}
+	k.letGo(epoch)
+	return nil
+}
+
+// letGo forgets all roots but that of the epoch that keys.db is of.
+func (k *keyring) letGo(epoch uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	maps.DeleteFunc(k.roots, func(e uint64, _ key) bool { return e != epoch })
-	return nil
 }
 
 // contextForever is for writes whose caller has no deadline.

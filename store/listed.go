@@ -13,7 +13,11 @@ import (
 
 // numberIndex is the name of the key that numbers and names are hashed with for
 // the catalog. Without it, and the root that wraps it, they can't be tried out.
-const numberIndex = "number-index"
+// That of version 1 is another: its hashes may be on the disk still.
+const (
+	numberIndex    = "catalog-index"
+	oldNumberIndex = "number-index"
+)
 
 // ofCatalog and a month is the key bucket of what the catalog has of that month.
 const ofCatalog = "catalog/"
@@ -90,6 +94,9 @@ func (t keysTx) unlist(id string, r row) error {
 	}
 	if !removed {
 		return nil
+	}
+	if err := t.Bucket(bTouched).Put([]byte(ofCatalog+catalog.Month(r.Start)), nil); err != nil {
+		return err
 	}
 	k, err := t.lookup(bSystem, asSystemKey, numberIndex)
 	if err != nil {

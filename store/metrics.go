@@ -51,6 +51,10 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) error {
 			func() float64 { return float64(s.disk.level()) }),
 		gauge("disk_failed", "1: a write to a database failed in a way that only a restart mends; nothing is recorded.", s.brokenDisk),
 		rightsMetrics{s},
+		gauge("erasures_pending", "Erasures that aren't final: the root key that they hang under isn't destroyed yet.",
+			func() float64 { n, _ := s.waiting(); return float64(n) }),
+		gauge("erasure_oldest_seconds", "How long ago the oldest erasure was made that isn't final; 0: all are.",
+			func() float64 { _, d := s.waiting(); return d.Seconds() }),
 	} {
 		err = errors.Join(err, reg.Register(c))
 	}

@@ -252,5 +252,5 @@ func (m migration) finish(t keysTx, rows map[string]oldRow) error {
 	for _, id := range months {
 		err = errors.Join(err, t.Bucket(bKEK).Delete(id))
 	}
-	return errors.Join(err, setEpoch(t.Tx, 1), setVersion(t.Tx))
+	return errors.Join(err, t.Bucket(bSystem).Delete([]byte(oldNumberIndex)), setEpoch(t.Tx, 1), setVersion(t.Tx))
 }

@@ -25,7 +25,7 @@ func version1(t *testing.T) (dir string) {
 	return filepath.Join(to, "data")
 }
 
-func must(t *testing.T, errs ...error) {
+func must(t testing.TB, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)

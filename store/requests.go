@@ -310,7 +310,8 @@ func (s *Store) dropRequests(ctx context.Context, before time.Time) (n int, err 
 			continue
 		}
 		err := s.keys.update(ctx, func(t keysTx) error {
-			err := t.Bucket(bKEK).Delete([]byte(b))
+			// Where its bytes remain on the disk it is under the root, which goes then.
+			err := errors.Join(t.Bucket(bTouched).Put([]byte(b), nil), t.Bucket(bKEK).Delete([]byte(b)))
 			for _, id := range ids {
 				err = errors.Join(err, t.Bucket(bRequest).Delete([]byte(id)))
 			}

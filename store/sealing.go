@@ -56,7 +56,7 @@ type made struct {
 // seal seals one, when it is its turn. What fails is tried again by the sealer,
 // and by the next start.
 func (s *Store) seal(e *ended) {
-	s.point("ended")
+	s.reached("ended")
 	s.turns <- struct{}{}
 	defer func() { <-s.turns }()
 	e.mu.Lock()
@@ -121,7 +121,7 @@ func (s *Store) sealOne(e *ended) error {
 		if err != nil {
 			return err
 		}
-		s.point("named")
+		s.reached("named")
 		e.made = m
 		if m.frames == 0 { // it never began: settleGrants says so
 			return durable.Remove(s.livePath(e.id))
@@ -134,22 +134,16 @@ func (s *Store) sealOne(e *ended) error {
 		if err := s.keepKey(ctx, e); err != nil {
 			return err
 		}
-		s.point("kept")
+		s.reached("kept")
 	}
 	if err := s.logEnd(ctx, e.id, e.row, e.made.ending); err != nil {
 		return err
 	}
-	s.point("logged")
+	s.reached("logged")
 	if e.made.key == nil { // it will be erased: the live file is its only one
 		return nil
 	}
 	return durable.Remove(s.livePath(e.id))
-}
-
-func (s *Store) point(name string) {
-	if s.at != nil {
-		s.at(name)
-	}
 }
 
 // keepKey puts the sealed file's key into the recording's row.
@@ -215,7 +209,7 @@ func (s *Store) makeSealed(e *ended, erase bool) (m *made, err error) {
 	if err != nil || m.frames == 0 {
 		return m, errors.Join(err, durable.Remove(unfinishedPath(live)))
 	}
-	s.point("written")
+	s.reached("written")
 	return m, durable.Rename(unfinishedPath(live), sealedPath(live))
 }
 
@@ -240,7 +234,7 @@ func (s *Store) writeSealed(in *liveFile, path string) (m *made, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing a recording: %w", err)
 	}
-	s.point("synced")
+	s.reached("synced")
 	m = &made{ending: in.ending(), key: key.key}
 	m.file = sealedSum{[sha256.Size]byte(sum.Sum(nil)), size.n}
 	if m.frames == 0 {

@@ -32,6 +32,7 @@ type Options struct {
 	Log          *slog.Logger          // nil: none
 	Registerer   prometheus.Registerer // nil: none
 	Disk         DiskMarks             // how little room is too little
+	Rotation     Rotation              // when erasures become final
 	Quotas       map[string]int64      // bytes of each trunk's recordings; none or 0: any
 	Witnesses    []witness.Config      // where checkpoints are kept beside the log
 	WitnessEvery time.Duration         // how often; 0: DefaultWitnessEvery
@@ -40,11 +41,11 @@ type Options struct {
 	Place        *time.Location  // whose days the periods for subjects' requests are counted in; nil: the machine's
 	Holidays     rights.Holidays // nil: none are known
 
-	space func(path string) (space, error) // nil: the system's; a test's own
-	look  time.Duration                    // between two looks at it; 0: lookEvery
-	stale time.Duration                    // how long an answer is good for; 0: staleAfter
-	clock clock                            // for tests; nil: the system's
-	at    func(point string)               // called where a crash may hit
+	space   func(path string) (space, error) // nil: the system's; a test's own
+	look    time.Duration                    // between two looks at it; 0: lookEvery
+	stale   time.Duration                    // how long an answer is good for; 0: staleAfter
+	reached func(point string)               // for tests that kill: called when what a crash must not break is half done; nil: none
+	clock   clock                            // for tests; nil: the system's
 }
 
 // DefaultRootFile is where the root key of a data directory lies by default.
@@ -64,6 +65,9 @@ type Store struct {
 	disk    *disk
 	usage   *usage
 	opened  time.Time // the log's newest entry when it was opened; zero: there was none
+	rotator *rotator
+	cell    *asker
+	reached func(point string)
 
 	desk     *desk
 	retainer *retainer
@@ -76,14 +80,13 @@ type Store struct {
 	ending map[string]*ended // those to be sealed
 	tasks  []task            // tried until they succeed
 
-	turns chan struct{}      // one for each recording that may be sealed at the same time
-	at    func(point string) // of a test that stops there; nil: none
+	turns chan struct{} // one for each recording that may be sealed at the same time
 
 	scanning  sync.Mutex         // held by the one scan that runs
 	witnesses *witness.Witnesses // nil where they couldn't be started
 
 	quit    chan struct{}
-	workers sync.WaitGroup // the flusher, the clerk, the sealer and those who look at the disk
+	workers sync.WaitGroup // the flusher, the clerk, the sealer, the rotator, the retention and those who look at the disk
 }
 
 const recordingsDir = "recordings"
@@ -111,12 +114,16 @@ func Open(o Options) (*Store, error) {
 	if o.Root == nil {
 		o.Root = rootcell.NewFile(o.RootFile)
 	}
+	if o.reached == nil {
+		o.reached = func(string) {}
+	}
 	keys, err := openKeys(o)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{dir: o.Dir, node: o.Node, numbers: o.Numbers, log: o.Log, keys: keys, live: map[string]*Recording{},
-		ending: map[string]*ended{}, turns: make(chan struct{}, sealAtOnce()), at: o.at, quit: make(chan struct{}),
+		ending: map[string]*ended{}, turns: make(chan struct{}, sealAtOnce()), reached: o.reached, quit: make(chan struct{}),
+		rotator: newRotator(o.Rotation), cell: newAsker(o.Root),
 		desk: newDesk(), retainer: newRetainer(o.Retention), clock: o.Clock, place: o.Place, holidays: o.Holidays}
 	s.metrics, s.usage = newMetrics(), newUsage(o.Quotas)
 	s.lookAtDisk(o)
@@ -152,6 +159,9 @@ func Open(o Options) (*Store, error) {
 	})
 	if o.Retention.Every > 0 {
 		s.workers.Go(s.retain)
+	}
+	if o.Rotation.Every > 0 || o.Rotation.AtOnce {
+		s.workers.Go(s.rotateEvery)
 	}
 	return s, nil
 }
@@ -192,6 +202,7 @@ func openKeys(o Options) (*keyring, error) {
 // closed as cut off by the next Open.
 func (s *Store) Close() error {
 	close(s.quit)
+	s.rotator.cancel()
 	s.workers.Wait()
 	for _, r := range s.running() {
 		r.stop(errClosed)

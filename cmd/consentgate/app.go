@@ -96,7 +96,7 @@ func (c *Config) storeOptions() store.Options {
 		numbers.Trunks[t.Name] = t.Numbers
 	}
 	return store.Options{Dir: c.DataDir, Node: c.Node, Version: programVersion(), Config: c.hash(), Disk: c.Disk, Quotas: quotas,
-		Numbers: numbers, Witnesses: c.Audit.Witnesses, WitnessEvery: c.Audit.Every, Retention: c.storeRetention()}
+		Numbers: numbers, Witnesses: c.Audit.Witnesses, WitnessEvery: c.Audit.Every, Retention: c.storeRetention(), Rotation: c.Erasure}
 }
 
 func (a *App) gateConfig(ctx context.Context, reg prometheus.Registerer) proxy.Config {

@@ -29,6 +29,7 @@ const maxConfig = 1 << 20
 type Config struct {
 	DataDir       string
 	RootKey       string
+	Erasure       store.Rotation
 	Disk          store.DiskMarks
 	Root          RootConfig
 	Node          string
@@ -115,6 +116,7 @@ func Default() Config {
 	}
 	return Config{
 		DataDir:       "./data",
+		Erasure:       store.Rotation{Every: time.Hour},
 		Disk:          store.DiskMarks{Low: store.Mark{Share: 0.05}, Stop: store.Mark{Share: 0.02}},
 		Root:          defaultRoot(),
 		Node:          host,

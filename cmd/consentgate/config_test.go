@@ -77,7 +77,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var known []string
-	for _, file := range []string{"parse.go", "disk.go", "peers.go", "policies.go", "audit.go", "root.go", "retention.go"} {
+	for _, file := range []string{"parse.go", "disk.go", "erasure.go", "peers.go", "policies.go", "audit.go", "root.go", "retention.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -92,6 +92,19 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 	for _, k := range known {
 		if !regexp.MustCompile(`(?m)(^|[\s{#])` + k + `:`).Match(raw) {
 			t.Errorf("%s isn't in the example", k)
+		}
+	}
+}
+
+// TestErasuresAreFinalEveryHourOrAsConfigured.
+func TestErasuresAreFinalEveryHourOrAsConfigured(t *testing.T) {
+	for text, want := range map[string]store.Rotation{
+		"":                        {Every: time.Hour},
+		"erasure: {every: 10m}\n": {Every: 10 * time.Minute},
+		"erasure: {every: 0s, require_backup: true}\n": {AtOnce: true, RequireBackup: true},
+	} {
+		if got := parsedOK(t, text+minimal).Erasure; got != want {
+			t.Errorf("%q: %+v", text, got)
 		}
 	}
 }
@@ -112,6 +125,9 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"policies:", "hep: {server: homer}\npolicies:", `hep.server: "homer": an address and a port`},
 		{"policies:", "hep: {server: \"192.0.2.1:0\"}\npolicies:", "hep.server: \"192.0.2.1:0\": an address and a port"},
 		{"trunks:", "disk: {low: 51%}\ntrunks:", `disk.low: "51%": a share from 0% to 50%`},
+		{"trunks:", "erasure: {every: 8d}\ntrunks:", `erasure.every: "8d": allowed: 1m to 7d, or 0s for at once`},
+		{"trunks:", "erasure: {every: 5s}\ntrunks:", `erasure.every: "5s": allowed: 1m to 7d`},
+		{"trunks:", "erasure: {require_backup: perhaps}\ntrunks:", `erasure.require_backup: "perhaps": allowed: true, false`},
 		{"trunks:", "disk: {stop: 2GB}\ntrunks:", `disk.stop: "2GB": a share of the disk, for instance 5%, or a size, for instance 2GiB`},
 		{"trunks:", "disk: {low: 1%}\ntrunks:", "disk.low: is less than disk.stop"},
 		{"trunks:", "disk: {low: 1GiB, stop: 2GiB}\ntrunks:", "disk.low: is less than disk.stop"},

@@ -29,6 +29,7 @@ usage:
   consentgate verify --config FILE | --export FILE [--checkpoint FILE]... [--witness-key FILE]... [--vkey FILE]
   consentgate verify --proof FILE --vkey FILE
   consentgate proof  --config FILE --from CHECKPOINT --to CHECKPOINT | --entry NUMBER [--payload]
+  consentgate verify --certificate FILE --vkey FILE [--grant HASH]   a certificate of erasure
   consentgate export --config FILE                          the audit log as JSON lines, for verify --export
   consentgate retention --config FILE --dry-run             recordings whose time is over, and what becomes of them
   consentgate retention --config FILE --confirm REASON --by NAME   lets go what a run was stopped over

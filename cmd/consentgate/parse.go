@@ -34,6 +34,7 @@ func (p *parser) parse(root *yaml.Node) {
 		"root_key": p.text(&c.RootKey),
 		"disk":     p.disk,
 		"root":     func(n *yaml.Node, path string) { p.root(n, path, &c.Root, false) },
+		"erasure":  p.erasure,
 		"node":     parsed(p.reader, &c.Node, notEmpty),
 		"region":   parsed(p.reader, &c.Region, region),
 		"controller": func(n *yaml.Node, path string) {

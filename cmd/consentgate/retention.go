@@ -116,7 +116,7 @@ func confirmRetention(ctx context.Context, c *Config, a rights.Act) (err error) 
 	defer func() { err = errors.Join(err, root.Close()) }()
 	o := c.storeOptions()
 	o.Root = root
-	o.Retention.Every = 0 // nothing goes before the gate is started
+	o.Retention.Every, o.Rotation = 0, store.Rotation{} // nothing goes before the gate is started
 	s, err := store.Open(o)
 	if err != nil {
 		return err

@@ -183,6 +183,9 @@ func (t *rootTool) backup(ctx context.Context) error {
 	if err := durable.WriteFile(t.to, []byte(sealed.String()), 0o600); err != nil {
 		return fmt.Errorf("writing the backup: %w", err)
 	}
+	if err := store.ConfirmRootBackup(t.cfg.DataDir, epoch, k); err != nil { // erasure.require_backup waits for it
+		return err
+	}
 	fmt.Fprintf(t.out, "%s holds the root key of epoch %d, sealed. Prove it: consentgate root drill --from %s\n"+
 		"An erasure makes a new root key. This backup would open what was erased, and must be destroyed then, like the old key.\n",
 		t.to, epoch, t.to)

@@ -36,6 +36,7 @@ func (f files) read() (out [][]byte, err error) {
 // verifyFlags are what verify is asked.
 type verifyFlags struct {
 	config, export, proof, vkey string
+	certificate, grant          string
 	checkpoints, witnesses      files
 }
 
@@ -43,6 +44,8 @@ func (v *verifyFlags) define(f *flag.FlagSet) {
 	f.StringVar(&v.config, "config", "", "the configuration `file`: checks the log in its data directory")
 	f.StringVar(&v.export, "export", "", "checks an exported log in this `file` instead")
 	f.StringVar(&v.proof, "proof", "", "checks a proof in this `file` instead; needs --vkey")
+	f.StringVar(&v.certificate, "certificate", "", "checks a certificate of erasure in this `file` instead; needs --vkey")
+	f.StringVar(&v.grant, "grant", "", "with --certificate: the `hash` on the consent receipt, which the certificate must be of")
 	f.StringVar(&v.vkey, "vkey", "", "the log's verifier key in this `file`, as you know it")
 	f.Var(&v.checkpoints, "checkpoint", "an older checkpoint in this `file`, or a witness's file, which the log must continue; may be given again")
 	f.Var(&v.witnesses, "witness-key", "a witness's verifier key in this `file`: it must have cosigned; may be given again")
@@ -56,16 +59,19 @@ func verifyCommand(ctx context.Context, args []string, out, errs io.Writer) int 
 		return exitUsage
 	}
 	given := 0
-	for _, what := range []string{v.config, v.export, v.proof} {
+	for _, what := range []string{v.config, v.export, v.proof, v.certificate} {
 		if what != "" {
 			given++
 		}
 	}
-	if given != 1 || v.proof != "" && v.vkey == "" {
-		fmt.Fprintln(errs, "consentgate verify: one of --config and --export, or --proof and --vkey, are needed")
+	if given != 1 || v.proof+v.certificate != "" && v.vkey == "" {
+		fmt.Fprintln(errs, "consentgate verify: one of --config and --export, or --vkey with one of --proof and --certificate, are needed")
 		return exitUsage
 	}
 	auditor, err := v.auditor()
+	if err == nil && v.certificate != "" {
+		return verifyCertificate(v.certificate, auditor.VKey, v.grant, out, errs)
+	}
 	if err == nil && v.proof != "" {
 		return verifyProof(v.proof, auditor.VKey, out, errs)
 	}

@@ -97,7 +97,7 @@ var mutations = []mutation{
 		"	if s.audit.isOpen(row.Grant) {\n", "	if false {\n",
 		"./store", "TestInvariant7_EveryConsentedCallIsAccounted|TestACrashWhileARecordingIsSealedLosesNothing"},
 	{"7: the live file goes before its end is logged", "store/sealing.go",
-		"	s.reached(\"named\")\n", "	_ = durable.Remove(s.livePath(e.id))\n	s.point(\"named\")\n",
+		"	s.reached(\"named\")\n", "	_ = durable.Remove(s.livePath(e.id))\n	s.reached(\"named\")\n",
 		"./store", "TestACrashWhileARecordingIsSealedLosesNothing"},
 	// 8. NoPlaintextAtRest
 	{"8: boxes are left open", "store/crypt.go",

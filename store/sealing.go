@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"filippo.io/age"
@@ -66,6 +67,9 @@ func (s *Store) seal(e *ended) {
 	}
 	if err := s.sealOne(e); err != nil {
 		s.log.Error("a recording can't be sealed yet", "recording", e.id, "error", err)
+		if errors.Is(err, syscall.EIO) {
+			s.tryDisk()
+		}
 		return
 	}
 	e.over = true
@@ -98,6 +102,27 @@ func (s *Store) sealAll() {
 		case <-s.quit:
 			return
 		default:
+			s.seal(e)
+		}
+	}
+}
+
+// tryDisk finds out whether it is one file that the disk doesn't read or write, or
+// all: then keys.db fails, too, and nobody is asked for a recording any more.
+func (s *Store) tryDisk() {
+	ctx, cancel := context.WithTimeout(contextForever, patience)
+	defer cancel()
+	if err := s.keys.commit(ctx, setVersion); err != nil { // to what it is
+		s.log.Error("the disk takes nothing", "error", err)
+	}
+}
+
+// sealRest tries for the last time, for some seconds: what is left then the next
+// start seals.
+func (s *Store) sealRest() {
+	until := time.Now().Add(startSealing)
+	for _, e := range s.unsealed() {
+		if time.Now().Before(until) {
 			s.seal(e)
 		}
 	}

@@ -207,6 +207,7 @@ func (s *Store) Close() error {
 	for _, r := range s.running() {
 		r.stop(errClosed)
 	}
+	s.sealRest()
 	s.runTasks()
 	err := s.audit.Note(contextForever, NodeStop{s.node})
 	return errors.Join(err, s.closeWitnesses(), s.binds.closeDB(), s.audit.closeDB(), s.keys.closeDB())

@@ -2,6 +2,7 @@ package media
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"consentgate/consent"
@@ -21,7 +22,8 @@ type Tap struct {
 	granted time.Time // of the Granted record
 	sink    Sink
 	done    chan struct{} // closed when the recorder has been sealed
-	closing chan struct{} // closed with the tap
+
+	shut atomic.Bool // for who must know it at once; at says so, too
 
 	mu sync.Mutex // a few instructions and a copy; never held for I/O
 	waiting
@@ -64,7 +66,7 @@ const (
 
 func newTap(r *Relay, g consent.Grant, s Sink) *Tap {
 	t := &Tap{relay: r, grant: g, granted: g.Record().At, sink: s, opened: time.Now(), paused: map[string]time.Time{},
-		done: make(chan struct{}), closing: make(chan struct{})}
+		done: make(chan struct{})}
 	t.writer.tap = t
 	t.writer.tones[consent.Remote].missed() // a key may sound just now
 	t.writer.tones[consent.Local].missed()
@@ -160,7 +162,7 @@ func (t *Tap) Close(reason string) {
 	}
 	t.endDrops(consent.Remote, t.at)
 	t.endDrops(consent.Local, t.at)
-	close(t.closing)
+	t.shut.Store(true)
 }
 
 // Done is closed when the recorder has been sealed.
@@ -174,11 +176,4 @@ func (t *Tap) Paused() bool {
 }
 
 // Open reports whether Close hasn't been called.
-func (t *Tap) Open() bool {
-	select {
-	case <-t.closing:
-		return false
-	default:
-		return true
-	}
-}
+func (t *Tap) Open() bool { return !t.shut.Load() }

@@ -19,9 +19,6 @@ const (
 	// leastRow of the window's energy is in the row's tone of any key: with less, the
 	// column's would be the stronger by more than it may, both corrected.
 	leastRow = 0.1
-	// leastScreened is likewise of a key as screen sees it: the sum of neighbours
-	// takes 0.6 dB of the highest row, and what isn't of the tones may take some.
-	leastScreened = 0.05
 )
 
 var (
@@ -32,7 +29,6 @@ var (
 	full, short = newShape(window), newShape(brief)
 
 	coefficient [8]float64 // Goertzel's, of rows and columns
-	screening   [4]float64 // of rows, at half the rate
 
 	normal, other, steady = ratio(normalTwist), ratio(otherTwist), ratio(steadiness)
 )
@@ -47,7 +43,6 @@ func ratio(db float64) float64 { return math.Pow(10, db/10) }
 func init() {
 	for i := range 4 {
 		coefficient[i], coefficient[4+i] = 2*math.Cos(radians(rows[i])), 2*math.Cos(radians(columns[i]))
-		screening[i] = 2 * math.Cos(2*radians(rows[i]))
 	}
 }
 
@@ -88,18 +83,22 @@ func (p pair) steady(q pair) bool {
 // listen returns the key whose tones fill a window.
 func (s *shape) listen(x []float64) pair {
 	var buf [window]float64
-	y := buf[:len(x)]
-	energy, heard := s.screen(x, y)
+	y, energy := buf[:len(x)], 0.0
+	for i, v := range x {
+		v *= s.hann[i]
+		y[i] = v
+		energy += v * v
+	}
 	// Of a sine the transform has |X|^2 = energy * n / 3, with Hann's window.
 	all := energy * s.n / 3
-	if all < 2*s.least || heard < leastScreened*all {
-		return pair{} // as nearly all speech is
+	if all < 2*s.least {
+		return pair{}
 	}
 	low := powers(y, coefficient[:4])
 	row := strongest(low[:])
 	r := low[row]
 	if r < leastRow*all {
-		return pair{}
+		return pair{} // the columns needn't be looked at
 	}
 	high := powers(y, coefficient[4:])
 	column := strongest(high[:])
@@ -119,31 +118,6 @@ func (s *shape) listen(x []float64) pair {
 		return pair{}
 	}
 	return pair{consent.Key(keypad[row][column]), r * s.squared, c * s.squared}
-}
-
-// screen puts the windowed samples into y and gives their energy, and the power of
-// the strongest row, roughly: of the sums of neighbours, which are half as many.
-// Nearly every window ends here, so the four filters run in step with the rest.
-func (s *shape) screen(x, y []float64) (energy, heard float64) {
-	k := &screening
-	h := s.hann[:len(x)]
-	y = y[:len(x)]
-	var a0, a1, a2, a3, b0, b1, b2, b3, even, odd float64
-	for i := 1; i < len(x); i += 2 {
-		u, v := x[i-1]*h[i-1], x[i]*h[i]
-		y[i-1], y[i] = u, v
-		even += u * u
-		odd += v * v
-		v = (u + v) / 2
-		a0, b0 = (v-b0)+k[0]*a0, a0
-		a1, b1 = (v-b1)+k[1]*a1, a1
-		a2, b2 = (v-b2)+k[2]*a2, a2
-		a3, b3 = (v-b3)+k[3]*a3, a3
-	}
-	for i, f := range [4][2]float64{{a0, b0}, {a1, b1}, {a2, b2}, {a3, b3}} {
-		heard = max(heard, f[0]*f[0]+f[1]*f[1]-k[i]*f[0]*f[1])
-	}
-	return even + odd, 4 * heard // half as many samples: half the sum
 }
 
 // powers are Goertzel's at four frequencies, side by side: chains that don't wait

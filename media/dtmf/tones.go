@@ -45,6 +45,8 @@ type Tones struct {
 	loud    int64           // place of the latest that is as loud as the quietest tone
 	whole   int             // of them have come since the latest loss
 	wait    int             // samples until the next window is full
+	heard   [hops]heard     // the window's hops, the oldest first
+	screens bool            // heard is of the window before
 	hole    span            // the latest loss
 	run     run
 	key     span // of the latest key that counted
@@ -70,7 +72,7 @@ func (t *Tones) Lose(n int) {
 	t.edge(0)
 	t.edge(step)
 	t.hole = span{t.end, t.end + int64(n)}
-	t.end, t.whole, t.wait = t.hole.to, 0, brief
+	t.end, t.whole, t.wait, t.screens = t.hole.to, 0, brief, false
 	t.run.lost += (n + window - hop) / hop
 }
 
@@ -78,7 +80,7 @@ func (t *Tones) Lose(n int) {
 func (t *Tones) Rest() {
 	t.finish()
 	t.end += window
-	t.whole, t.wait, t.hole = 0, window, span{}
+	t.whole, t.wait, t.hole, t.screens = 0, window, span{}, false
 }
 
 // Feed takes the next samples and returns the key that counts with them, 0 if
@@ -126,7 +128,7 @@ func (t *Tones) look() {
 		return
 	}
 	t.wait = hop
-	if t.loud > t.end-window { // or there is nothing to hear
+	if t.promises() {
 		if p := full.listen(t.samples[:]); p.key != 0 {
 			t.hears(p, span{t.end - window, t.end})
 			return
@@ -135,6 +137,23 @@ func (t *Tones) look() {
 	if t.run.misses++; t.run.misses >= pause || t.run.key == 0 {
 		t.finish()
 	}
+}
+
+// promises reports whether the full window is worth a look.
+func (t *Tones) promises() bool {
+	if t.loud <= t.end-window { // there is nothing to hear
+		t.screens = false
+		return false
+	}
+	if !t.screens {
+		for i := range hops - 1 {
+			t.heard[i+1].hear(t.samples[i*hop:][:hop])
+		}
+		t.screens = true
+	}
+	copy(t.heard[:], t.heard[1:])
+	t.heard[hops-1].hear(t.samples[window-hop:])
+	return promising(&t.heard)
 }
 
 // edge looks into a brief window that ended so many samples ago.

@@ -210,10 +210,13 @@ func (a attacker) frames(at int, header []byte, k [32]byte) (n int) {
 // sealed counts the bytes of the recording's sealed file, an age file, that open
 // with a file key in a box under one of these.
 func (a attacker) sealed(keys [][32]byte) (n int) {
+	var ciphers []cipher.AEAD
+	for _, k := range keys {
+		ciphers = append(ciphers, gcm(derived(k, "consentgate/2/sealed-file", nil)))
+	}
 	fileKeys := map[string]bool{}
 	a.text((12+16+16+2)/3*4, func(box []byte) {
-		for _, k := range keys {
-			c := gcm(derived(k, "consentgate/2/sealed-file", nil))
+		for _, c := range ciphers {
 			if plain, err := c.Open(nil, box[:12], box[12:], []byte("consentgate/2/file-key\x00"+a.id)); err == nil {
 				fileKeys[string(plain)] = true
 			}

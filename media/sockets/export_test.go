@@ -1,5 +1,20 @@
 package sockets
 
+// Still makes a group whose threads read nothing, so that their loads stay as a test
+// says they are.
+func Still(threads int) (*Group, error) {
+	g := &Group{}
+	for range threads {
+		t, err := newThread(g)
+		if err != nil {
+			return nil, err
+		}
+		g.threads = append(g.threads, t)
+		processors(1)
+	}
+	return g, nil
+}
+
 // Load has a thread believe that it is that busy, in thousandths.
 func (g *Group) Load(thread int, load int64) { g.threads[thread].load.Store(load) }
 

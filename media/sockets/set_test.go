@@ -82,8 +82,23 @@ func TestPacketsStayInOrderWhileTheirCallMovesBetweenThreads(t *testing.T) {
 	mover.Wait()
 }
 
+// still makes a group whose threads don't run.
+func still(t testing.TB, threads int) *sockets.Group {
+	t.Helper()
+	g, err := sockets.Still(threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return g
+}
+
 func TestABusyThreadGivesCallsAwayAndIdleThreadsGatherThem(t *testing.T) {
-	g := group(t, 3)
+	g := still(t, 3)
 	var sets []*sockets.Set
 	for range 8 {
 		set := g.Set()
@@ -126,7 +141,7 @@ func TestABusyThreadGivesCallsAwayAndIdleThreadsGatherThem(t *testing.T) {
 }
 
 func TestNewCallsGoToAThreadWithRoom(t *testing.T) {
-	g := group(t, 2)
+	g := still(t, 2)
 	for _, c := range []struct {
 		loads [2]int64
 		want  int

@@ -24,7 +24,7 @@ check: ## formatting, vet, module files, the arrows between packages
 	$(GO) mod tidy -diff
 
 race: peers ## unit and property tests under the race detector
-	$(GO) test -race -shuffle=on $$($(GO) list ./... | grep -v /e2e)
+	$(GO) test -race -shuffle=on -timeout 30m $$($(GO) list ./... | grep -v /e2e)
 
 e2e: peers ## the real program between sipp, baresip and scripted peers
 	CI=$${CI:-} $(GO) test -count=1 -timeout 20m -skip '^TestInterop' ./e2e

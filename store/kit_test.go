@@ -64,6 +64,12 @@ func grant(t testing.TB, l consent.Ledger, call string) consent.Grant {
 }
 
 func tryGrant(l consent.Ledger, call string) (consent.Grant, string) {
+	_, g, why := askedCall(l, call)
+	return g, why
+}
+
+// askedCall is a call whose party said yes, with the grant, or why there is none.
+func askedCall(l consent.Ledger, call string) (*consent.Session, consent.Grant, string) {
 	s := consent.NewSession(&consent.Call{ID: call, Trunk: "main", Direction: consent.Inbound, Remote: callerNumber,
 		Local: calledNumber, Controller: consent.Controller{Name: controller}}, policy, l)
 	s.Step(consent.Event{Kind: consent.Start, At: time.Now()})
@@ -77,12 +83,12 @@ func tryGrant(l consent.Ledger, call string) (consent.Grant, string) {
 		acts, _ := s.Step(ev)
 		for _, a := range acts {
 			if a.Do == consent.Create {
-				return a.Grant, ""
+				return s, a.Grant, ""
 			}
 		}
-		return consent.Grant{}, ev.Reason
+		return s, consent.Grant{}, ev.Reason
 	}
-	return consent.Grant{}, "no yes"
+	return s, consent.Grant{}, "no yes"
 }
 
 // packet is 20 ms of PCMU whose bytes are all the same.

@@ -194,8 +194,16 @@ func TestAGrantHasOneRecorder(t *testing.T) {
 
 func TestNoRecorderWithoutAValidGrant(t *testing.T) {
 	s, _ := kit(t)
-	if _, err := s.Create(context.Background(), consent.Grant{}); err == nil {
-		t.Error("the zero grant made a recorder")
+	if _, err := s.Create(context.Background(), consent.Grant{}); !errors.Is(err, store.ErrNoConsent) {
+		t.Errorf("the zero grant: %v", err)
+	}
+	call, dead, why := askedCall(s.Audit(), "c")
+	if !dead.Valid() {
+		t.Fatal(why)
+	}
+	call.Step(consent.Event{Kind: consent.HangUp, At: time.Now()})
+	if _, err := s.Create(context.Background(), dead); !errors.Is(err, store.ErrNoConsent) {
+		t.Errorf("the grant of a call that is over: %v", err)
 	}
 }
 

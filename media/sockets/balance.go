@@ -7,9 +7,9 @@ import "time"
 // those have much to do. Loads are shares of a second's time, in thousandths.
 const (
 	window   = 100 * time.Millisecond // over which a load is measured
-	heavy    = 800                    // a thread with more gives half of its calls to one with less than half of it
-	filled   = 500                    // a thread with more gets no new calls while another has less
-	combined = 450                    // threads with less together need be only one
+	heavy    = 350                    // a thread with more gives half of its calls to one with less than half of it
+	filled   = 250                    // a thread with more gets no new calls while another has less
+	combined = 200                    // threads with less together need be only one
 	calm     = 10                     // windows after a change until the next, by the same thread
 )
 

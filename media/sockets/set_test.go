@@ -121,14 +121,14 @@ func TestABusyThreadGivesCallsAwayAndIdleThreadsGatherThem(t *testing.T) {
 		by    int
 		want  [3]int
 	}{
-		{"a thread that isn't busy keeps its calls", [3]int64{500, 0, 0}, 0, [3]int{8, 0, 0}},
+		{"a thread that isn't busy keeps its calls", [3]int64{350, 0, 0}, 0, [3]int{8, 0, 0}},
 		{"a busy thread gives half away", [3]int64{900, 0, 0}, 0, [3]int{4, 4, 0}},
 		{"not to those that are busy themselves", [3]int64{900, 600, 800}, 0, [3]int{4, 4, 0}},
-		{"the third takes some, too", [3]int64{500, 900, 100}, 1, [3]int{4, 2, 2}},
-		{"threads with enough to do keep their calls", [3]int64{300, 300, 300}, 2, [3]int{4, 2, 2}},
-		{"two with little gather on one", [3]int64{400, 100, 200}, 2, [3]int{4, 4, 0}},
-		{"the first gives none back", [3]int64{100, 100, 0}, 0, [3]int{4, 4, 0}},
-		{"all on the first", [3]int64{100, 100, 0}, 1, [3]int{8, 0, 0}},
+		{"the third takes some, too", [3]int64{300, 900, 100}, 1, [3]int{4, 2, 2}},
+		{"threads with enough to do keep their calls", [3]int64{100, 100, 100}, 2, [3]int{4, 2, 2}},
+		{"two with little gather on one", [3]int64{300, 50, 100}, 2, [3]int{4, 4, 0}},
+		{"the first gives none back", [3]int64{50, 50, 0}, 0, [3]int{4, 4, 0}},
+		{"all on the first", [3]int64{50, 50, 0}, 1, [3]int{8, 0, 0}},
 	} {
 		for i, load := range step.loads {
 			g.Load(i, load)
@@ -145,7 +145,7 @@ func TestNewCallsGoToAThreadWithRoom(t *testing.T) {
 	for _, c := range []struct {
 		loads [2]int64
 		want  int
-	}{{[2]int64{0, 0}, 0}, {[2]int64{499, 0}, 0}, {[2]int64{600, 100}, 1}, {[2]int64{900, 700}, 1}, {[2]int64{700, 900}, 0}} {
+	}{{[2]int64{0, 0}, 0}, {[2]int64{249, 0}, 0}, {[2]int64{300, 100}, 1}, {[2]int64{900, 700}, 1}, {[2]int64{700, 900}, 0}} {
 		g.Load(0, c.loads[0])
 		g.Load(1, c.loads[1])
 		set := g.Set()

@@ -149,13 +149,3 @@ func (c *Case) number(p consent.Party) string {
 	}
 	return c.grant().Call.Remote
 }
-
-// withdrawn is the record that took the consent back, nil if there is none.
-func (c *Case) withdrawn() *Logged {
-	for i := range c.Records {
-		if c.Records[i].Kind == consent.Withdrawn {
-			return &c.Records[i]
-		}
-	}
-	return nil
-}

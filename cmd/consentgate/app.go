@@ -26,8 +26,7 @@ import (
 type App struct {
 	cfg    *Config
 	log    *slog.Logger
-	root   *rootcell.Group // nil where it couldn't be opened
-	store  *store.Store    // nil where it couldn't be opened: calls go on, unrecorded
+	store  *opening
 	engine *media.Engine
 	gate   *proxy.Gate
 	ops    *opsServer
@@ -52,38 +51,40 @@ func NewApp(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 	a.openStore(reg)
 	a.trace = openTracing(cfg, reg, log)
 	if a.gate, err = proxy.New(a.gateConfig(ctx, reg)); err != nil {
-		return nil, errors.Join(err, a.trace.close(), a.closeStore(), a.engine.Close())
+		return nil, errors.Join(err, a.trace.close(), a.store.stop(), a.engine.Close())
 	}
 	if a.ops, err = newOpsServer(cfg.Ops, reg, a.gate.Ready, log); err != nil {
-		return nil, errors.Join(err, a.gate.Shutdown(ctx), a.trace.close(), a.closeStore(), a.engine.Close())
+		return nil, errors.Join(err, a.gate.Shutdown(ctx), a.trace.close(), a.store.stop(), a.engine.Close())
 	}
 	return a, nil
 }
 
-// openStore opens the store, or goes on without: a broken disk must not take
-// the trunk down (law 2), and without a log nothing is recorded (law 1).
+// openStore begins to open the store, and goes on without where that fails or
+// takes long: neither a broken disk nor a root key that can't be had may take the
+// trunk down (law 2), and without a log nothing is recorded (law 1).
 func (a *App) openStore(reg prometheus.Registerer) {
+	a.store = openLate(func() (*store.Store, rootcell.Cell, error) {
+		o := a.cfg.storeOptions()
+		o.Log, o.Registerer = a.log, reg
+		root, err := openRoot(a.cfg)
+		if err != nil {
+			return nil, nil, err
+		}
+		o.Root = root
+		s, err := store.Open(o)
+		if err != nil {
+			return nil, nil, errors.Join(err, root.Close())
+		}
+		return s, root, nil
+	}, openPatience, openAgain, a.log)
 	promauto.With(reg).NewGaugeFunc(prometheus.GaugeOpts{Name: "consentgate_recording_possible",
 		Help: "1 if the data directory is open and its disk has room. At 0 calls go on, nobody is asked and nothing is recorded."},
 		func() float64 {
-			if (recorder{a.store}).Ready("") != nil {
+			if a.store.Ready("") != nil {
 				return 0
 			}
 			return 1
 		})
-	o := a.cfg.storeOptions()
-	o.Log, o.Registerer = a.log, reg
-	var s *store.Store
-	var err error
-	if a.root, err = openRoot(a.cfg); err == nil {
-		o.Root = a.root
-		s, err = store.Open(o)
-	}
-	if err != nil {
-		a.log.Error("the data directory can't be opened: calls go on and nothing is recorded", "error", err)
-		return
-	}
-	a.store = s
 }
 
 // storeOptions are those that the configuration has, but for the root key, which
@@ -102,12 +103,9 @@ func (c *Config) storeOptions() store.Options {
 func (a *App) gateConfig(ctx context.Context, reg prometheus.Registerer) proxy.Config {
 	c := proxy.Config{Node: a.cfg.Node, Controller: a.cfg.Controller, Policies: a.cfg.Policies,
 		Playable: a.cfg.Media.Codecs == "playable", Media: a.engine, Log: a.log, Registerer: reg,
-		DNS: locate.NewClient(a.cfg.DNSServers...), Recorder: recorder{a.store}, Prompts: a.loadPrompts(ctx)}
+		DNS: locate.NewClient(a.cfg.DNSServers...), Ledger: a.store, Recorder: a.store, Bindings: a.store, Prompts: a.loadPrompts(ctx)}
 	if a.trace != nil {
 		c.Trace = a.trace
-	}
-	if a.store != nil {
-		c.Ledger, c.Bindings = a.store.Audit(), a.store.Bindings()
 	}
 	for _, t := range a.cfg.Trunks {
 		c.Trunks = append(c.Trunks, proxy.Trunk{Name: t.Name, PBX: side(t.PBX), Carrier: side(t.Carrier),
@@ -156,32 +154,6 @@ func (p prompts) Ringing() *media.Audio { return p.ringing }
 
 func (p prompts) Stopped(language string) *media.Audio { return p.notices[language][1] }
 
-// recorder is the store as the proxy knows it.
-type recorder struct{ store *store.Store }
-
-var errNoStore = errors.New("the data directory isn't open")
-
-func (r recorder) Ready(trunk string) error {
-	if r.store == nil {
-		return errNoStore
-	}
-	return r.store.Ready(trunk)
-}
-
-func (r recorder) Create(ctx context.Context, g consent.Grant) (media.Sink, error) {
-	if r.store == nil {
-		return nil, errNoStore
-	}
-	return r.store.Create(ctx, g)
-}
-
-func (r recorder) Erase(ctx context.Context, grant consent.Hash, reason string) error {
-	if r.store == nil {
-		return errNoStore
-	}
-	return r.store.Erase(ctx, grant, reason)
-}
-
 // Start begins to take calls.
 func (a *App) Start() {
 	a.ops.start()
@@ -197,18 +169,7 @@ func (a *App) Stop() error {
 	err := a.gate.Shutdown(grace)
 	seal, cancel := context.WithTimeout(context.Background(), sealTime)
 	defer cancel()
-	return errors.Join(err, a.trace.close(), a.engine.Wait(seal), a.engine.Close(), a.closeStore(), a.ops.stop())
-}
-
-func (a *App) closeStore() error {
-	var err error
-	if a.store != nil {
-		err = a.store.Close()
-	}
-	if a.root != nil {
-		err = errors.Join(err, a.root.Close())
-	}
-	return err
+	return errors.Join(err, a.trace.close(), a.engine.Wait(seal), a.engine.Close(), a.store.stop(), a.ops.stop())
 }
 
 // opsAddr is where metrics are served; for tests that let the system choose.

@@ -1,0 +1,67 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"consentgate/console/access"
+)
+
+// Routes are handlers by the pattern they serve (net/http.ServeMux).
+type Routes = map[string]http.Handler
+
+// Authenticator knows who makes a request.
+type Authenticator interface {
+	// Authenticate returns who the request comes from. access.ErrNobody: it brings no
+	// proof at all; other errors: it brings one that isn't good.
+	Authenticate(r *http.Request) (access.Principal, error)
+}
+
+// Denier answers a request that may not pass, with 401 or 403, in the way of
+// those who ask: a problem to programs, a page to people.
+type Denier func(w http.ResponseWriter, r *http.Request, status int)
+
+// guard joins the handlers of all parts into one, in front of which everybody
+// proves who they are. What the table doesn't have isn't served, and what it has
+// must be there.
+func guard(who Authenticator, deny Denier, parts ...Routes) (http.Handler, error) {
+	mux := http.NewServeMux()
+	served := map[string]bool{}
+	var errs []error
+	for _, part := range parts {
+		for pattern, h := range part {
+			if _, ok := access.Table[pattern]; !ok || served[pattern] {
+				errs = append(errs, fmt.Errorf("route %q isn't in the table of roles, or is there twice", pattern))
+				continue
+			}
+			served[pattern] = true
+			mux.Handle(pattern, admit(pattern, who, deny, h))
+		}
+	}
+	for pattern := range access.Table {
+		if !served[pattern] {
+			errs = append(errs, fmt.Errorf("nothing serves route %q", pattern))
+		}
+	}
+	return mux, errors.Join(errs...)
+}
+
+// admit lets those pass to h whom the table lets use its route.
+func admit(pattern string, who Authenticator, deny Denier, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, err := who.Authenticate(r)
+		switch {
+		case err == nil && access.May(pattern, p.Role):
+			r = r.WithContext(access.With(r.Context(), p))
+		case access.Public(pattern):
+		case err != nil:
+			deny(w, r, http.StatusUnauthorized)
+			return
+		default:
+			deny(w, r, http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}

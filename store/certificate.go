@@ -136,7 +136,7 @@ func (a *Audit) certify(e erasure) (Certificate, error) {
 func (a *Audit) proveShredded(seq int64) (p LogProof, ev shreddedEvent, err error) {
 	err = a.read(func(tx *bolt.Tx) error {
 		text := tx.Bucket(bLeaf).Get(seqKey(seq))
-		e, err := entryOf(tx, seqKey(seq), text, a.keys.payloadKey)
+		e, err := a.entryOf(tx, seqKey(seq), text)
 		if err != nil {
 			return err
 		}

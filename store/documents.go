@@ -235,7 +235,7 @@ func (a *Audit) ofGrant(g consent.Hash) (out []Entry, err error) {
 	err = a.read(func(tx *bolt.Tx) error {
 		for _, seq := range ofGrantSeqs(tx, g) {
 			k := seqKey(seq)
-			e, err := entryOf(tx, k, bytes.Clone(tx.Bucket(bLeaf).Get(k)), a.keys.payloadKey)
+			e, err := a.entryOf(tx, k, bytes.Clone(tx.Bucket(bLeaf).Get(k)))
 			if err != nil {
 				return err
 			}

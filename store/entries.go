@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"path/filepath"
 
@@ -30,11 +31,63 @@ func (s *Store) Entries(from int64, f func(Entry) bool) error {
 	}
 }
 
+// EntriesOf calls f for the entries of some types from seq on, in order, until f
+// says no, and returns where to go on the next time. Of the others nothing is
+// opened. It comes to the entries that are written meanwhile, too. f may take its
+// time.
+func (s *Store) EntriesOf(from int64, types map[string]bool, f func(Entry) bool) (next int64, err error) {
+	for {
+		batch, came, err := s.audit.batchOf(from, types)
+		if err != nil || came == from {
+			return from, err
+		}
+		for _, e := range batch {
+			if !f(e) {
+				return e.Seq + 1, nil
+			}
+		}
+		from = came
+	}
+}
+
+// scanSize is how many leaves are looked at in one transaction.
+const scanSize = 4096
+
+// batchOf reads entries of some types, and says how far it came.
+func (a *Audit) batchOf(from int64, types map[string]bool) (out []Entry, next int64, err error) {
+	next = from
+	err = a.read(func(tx *bolt.Tx) error {
+		cur := tx.Bucket(bLeaf).Cursor()
+		for k, text := cur.Seek(seqKey(from)); k != nil && len(out) < batchSize && next < from+scanSize; k, text = cur.Next() {
+			next = int64(binary.BigEndian.Uint64(k)) + 1
+			if l, err := parseLeaf(text); err != nil || !types[l.Type] {
+				continue // a leaf that can't be read is for the verifier to tell
+			}
+			e, err := a.entryOf(tx, k, text)
+			if err != nil {
+				return err
+			}
+			out = append(out, e)
+		}
+		return nil
+	})
+	return out, next, err
+}
+
+// entryOf is readEntry of the log that is open: what doesn't open is counted.
+func (a *Audit) entryOf(tx *bolt.Tx, k, text []byte) (Entry, error) {
+	e, wrong, err := readEntry(tx, k, text, a.keys.payloadKey)
+	if wrong == payloadChanged {
+		a.keys.refused.add("entry")
+	}
+	return e, err
+}
+
 func (a *Audit) batch(from int64, n int) (out []Entry, err error) {
 	err = a.read(func(tx *bolt.Tx) error {
 		cur := tx.Bucket(bLeaf).Cursor()
 		for k, text := cur.Seek(seqKey(from)); k != nil && len(out) < n; k, text = cur.Next() {
-			e, err := entryOf(tx, k, text, a.keys.payloadKey)
+			e, err := a.entryOf(tx, k, text)
 			if err != nil {
 				return err
 			}
@@ -47,12 +100,18 @@ func (a *Audit) batch(from int64, n int) (out []Entry, err error) {
 
 // entryOf reads an entry; without its payload where that doesn't open.
 func entryOf(tx *bolt.Tx, k, text []byte, keys payloadKeys) (Entry, error) {
+	e, _, err := readEntry(tx, k, text, keys)
+	return e, err
+}
+
+// readEntry is entryOf, and says why a payload doesn't open that should.
+func readEntry(tx *bolt.Tx, k, text []byte, keys payloadKeys) (e Entry, wrong string, err error) {
 	l, err := parseLeaf(text)
 	if err != nil {
-		return Entry{}, err
+		return Entry{}, "", err
 	}
-	salt, payload, _, _ := openPayload(tx.Bucket(bPayload).Get(k), text, keys)
-	return Entry{l.Seq, l.At, l.Type, string(text), salt, payload}, nil
+	salt, payload, _, wrong := openPayload(tx.Bucket(bPayload).Get(k), text, keys)
+	return Entry{l.Seq, l.At, l.Type, string(text), salt, payload}, wrong, nil
 }
 
 // lastAnchors reads how far the log saw the recordings come that wanted names.
@@ -66,7 +125,7 @@ func (a *Audit) lastAnchors(wanted map[string]bool) (map[string]anchored, error)
 			if !bytes.Contains(text, []byte(" "+TypeAnchor+" ")) && !bytes.Contains(text, []byte(" "+TypeStarted+" ")) {
 				continue
 			}
-			e, err := entryOf(tx, k, text, a.keys.payloadKey)
+			e, err := a.entryOf(tx, k, text)
 			if err != nil {
 				return err
 			}

@@ -24,6 +24,8 @@ const (
 	TypeDiskOK   = "disk.ok"           // it has enough again
 	TypeLogin    = "user.login"        // somebody logged in
 	TypeLoginBad = "user.failed"       // somebody couldn't
+	TypeUnwrap   = "unwrap.failed"     // keys, entries or recordings didn't open
+	TypeAlarm    = "alarm.raised"      // a rule of package breach found something
 )
 
 // Event is the payload of an entry that somebody notes. What it says is sealed;
@@ -89,7 +91,26 @@ type Login struct {
 // as there is such a user: what else is typed there may be a password.
 type LoginFailed struct {
 	As     string `json:"as,omitempty"`
+	From   string `json:"from,omitempty"` // the address that it came from
 	Reason string `json:"reason"`
+}
+
+// UnwrapFailed says that things which are kept sealed didn't open since the last
+// such entry, and how often, by what they are: a damaged disk, another root key,
+// or somebody who tries.
+type UnwrapFailed struct {
+	Failed map[string]int `json:"failed"`
+}
+
+// AlarmRaised says that a rule found something in the log. It names no recording,
+// for it outlasts them: Entry does as long as that is there.
+type AlarmRaised struct {
+	Rule   string    `json:"rule"`
+	Entry  int64     `json:"entry"`            // the one that was too much
+	At     time.Time `json:"at"`               // of that entry
+	By     string    `json:"by,omitempty"`     // the user it is about
+	Count  int       `json:"count,omitempty"`  // of what, the rule knows
+	Within float64   `json:"within,omitempty"` // seconds
 }
 
 func (NodeStart) entryType() string       { return TypeNodeUp }
@@ -99,6 +120,8 @@ func (ClockJumped) entryType() string     { return TypeClock }
 func (WitnessConflict) entryType() string { return TypeConflict }
 func (Login) entryType() string           { return TypeLogin }
 func (LoginFailed) entryType() string     { return TypeLoginBad }
+func (UnwrapFailed) entryType() string    { return TypeUnwrap }
+func (AlarmRaised) entryType() string     { return TypeAlarm }
 
 // decodePayload reads an entry's payload where there is one.
 func decodePayload(e Entry, v any) bool {

@@ -129,3 +129,6 @@ func (s *Sound) Buffered() int {
 func (r *Recording) End(seconds int) time.Time {
 	return r.start.Add(time.Duration(seconds) * time.Second)
 }
+
+// NoteRefusals logs what didn't open, as the clerk does.
+func (s *Store) NoteRefusals() { s.noteRefusals() }

@@ -48,6 +48,7 @@ var (
 type keyring struct {
 	db *bolt.DB
 	*committer
+	refused refusals
 
 	mu    sync.Mutex // guards roots
 	roots map[uint64]key
@@ -195,20 +196,28 @@ func (k *keyring) view(f func(keysTx) error) error {
 			return f(t)
 		})
 		if !errors.Is(err, errLetGo) { // else it began before a rotation and looked for the root after it
-			return err
+			return k.counted(err)
 		}
 	}
 }
 
 // update writes, and returns when it is durable (committer.commit).
 func (k *keyring) update(ctx context.Context, f func(keysTx) error) error {
-	return k.commit(ctx, func(tx *bolt.Tx) error {
+	return k.counted(k.commit(ctx, func(tx *bolt.Tx) error {
 		t, err := k.at(tx)
 		if err != nil {
 			return err
 		}
 		return f(t)
-	})
+	}))
+}
+
+// counted counts what didn't open.
+func (k *keyring) counted(err error) error {
+	if errors.Is(err, errSealed) {
+		k.refused.add("key")
+	}
+	return err
 }
 
 // turn puts all that hangs under the root under that of another epoch, in one

@@ -112,6 +112,9 @@ func dropPayloads(tx *bolt.Tx, g consent.Hash) (seqs []int64, err error) {
 	return seqs, err
 }
 
+// payloadChanged is what is wrong with a payload that its key doesn't open.
+const payloadChanged = "the payload was changed: it doesn't open"
+
 // openPayload opens what lies beside a leaf. It isn't opened where there are
 // no keys, or the payload is gone; wrong is set where it should open and doesn't.
 func openPayload(row, leafText []byte, keys payloadKeys) (salt, payload []byte, state payloadState, wrong string) {
@@ -131,7 +134,7 @@ func openPayload(row, leafText []byte, keys payloadKeys) (salt, payload []byte, 
 	}
 	plain, err := open(k, asEntry, string(leafText), box)
 	if err != nil || len(plain) < saltSize {
-		return nil, nil, payloadSealed, "the payload was changed: it doesn't open"
+		return nil, nil, payloadSealed, payloadChanged
 	}
 	return plain[:saltSize], plain[saltSize:], payloadOpened, ""
 }

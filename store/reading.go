@@ -54,12 +54,9 @@ func (s *Store) Check(ctx context.Context, id string) (Reading, error) {
 	if !ok {
 		return Reading{}, ErrNotFound
 	}
-	s.mu.Lock()
-	_, live := s.live[id]
-	_, ending := s.ending[id]
-	s.mu.Unlock()
+	live := s.isLive(id) || s.endingOf(id) != nil
 	got, err := s.read(ctx, id, func(content) error { return nil })
-	if err != nil || live || ending {
+	if err != nil || live {
 		return got, err
 	}
 	if got.Damaged != "" {

@@ -177,7 +177,11 @@ func (s *Store) read(ctx context.Context, id string, f func(content) error) (out
 	if err != nil {
 		return out, err
 	}
-	defer func() { err = errors.Join(err, r.close()) }()
+	defer func() {
+		if err = errors.Join(err, r.close()); (out.Damaged != "" || errors.Is(err, ErrDamaged)) && !s.isLive(id) && s.endingOf(id) == nil {
+			s.keys.refused.add("recording")
+		}
+	}()
 	for ctx.Err() == nil {
 		c, err := r.next()
 		if errors.Is(err, io.EOF) {

@@ -74,6 +74,9 @@ func (s *Store) tryRotate() time.Duration {
 	if err == nil || s.rotator.ctx.Err() != nil {
 		return s.rotator.Every
 	}
+	if !errors.Is(err, errNoBackup) {
+		s.keys.refused.add("root")
+	}
 	n, oldest := s.waiting()
 	s.log.Error("erasures aren't final yet: the root key can't be replaced; it is tried again", "pending", n,
 		"oldest", oldest.Round(time.Second), "error", err)

@@ -58,7 +58,7 @@ func (a *Audit) lastStart() (start NodeStart, err error) {
 			if !bytes.Contains(text, []byte(" "+TypeNodeUp+" ")) {
 				continue
 			}
-			e, err := entryOf(tx, k, text, a.keys.payloadKey)
+			e, err := a.entryOf(tx, k, text)
 			if err == nil && !decodePayload(e, &start) {
 				start = NodeStart{}
 			}

@@ -12,6 +12,7 @@ import (
 const (
 	TypePlayed   = "recording.played"   // somebody listened to a recording
 	TypeExported = "recording.exported" // somebody took one out
+	TypeFound    = "recording.found"    // somebody's search found one that alarms.honey names
 )
 
 // ErrPurpose means that a recording was asked for, for a purpose that nobody
@@ -44,6 +45,16 @@ func (s *Store) Played(ctx context.Context, id, by, purpose string, from, until 
 // somebody else where to isn't empty. As Played.
 func (s *Store) Exported(ctx context.Context, id, by, purpose, form, to string) error {
 	return s.used(ctx, TypeExported, purpose, useEvent{Recording: id, By: by, Why: purpose, Form: form, To: to})
+}
+
+// Found logs that a user's search found a recording. Searches as such aren't
+// logged: this is for a recording that nobody has business with. ErrNotFound.
+func (s *Store) Found(ctx context.Context, id, by string) error {
+	sum, err := s.Get(id)
+	if err != nil {
+		return err
+	}
+	return s.logUse(ctx, TypeFound, sum, useEvent{Recording: id, By: by, Why: "search"})
 }
 
 func (s *Store) used(ctx context.Context, kind, purpose string, ev useEvent) error {

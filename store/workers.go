@@ -127,6 +127,7 @@ func (s *Store) clerk() {
 		case <-tick.C:
 		}
 		s.watchClock(watch)
+		s.noteRefusals()
 		s.anchorAll(s.running())
 		s.runTasks()
 	}

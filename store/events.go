@@ -26,6 +26,8 @@ const (
 	TypeLoginBad = "user.failed"       // somebody couldn't
 	TypeUnwrap   = "unwrap.failed"     // keys, entries or recordings didn't open
 	TypeAlarm    = "alarm.raised"      // a rule of package breach found something
+	TypeLogTaken = "audit.exported"    // somebody took the log out
+	TypeApproval = "approval"          // an act that two people have to agree on was asked for, or decided
 )
 
 // Event is the payload of an entry that somebody notes. What it says is sealed;
@@ -113,6 +115,27 @@ type AlarmRaised struct {
 	Within float64   `json:"within,omitempty"` // seconds
 }
 
+// LogTaken says that somebody took the log out.
+type LogTaken struct {
+	By       string `json:"by"`
+	Payloads bool   `json:"payloads"` // what the entries say went along, in the clear
+}
+
+// Approval says that an act that two people have to agree on came a step further.
+// By is who asked for it; Second who decided, where somebody did.
+type Approval struct {
+	ID     string `json:"id"`
+	Act    string `json:"act"` // export, erase, bundle, carry_out
+	Object string `json:"object"`
+	Form   string `json:"form,omitempty"`
+	Why    string `json:"why,omitempty"` // the purpose of an export
+	To     string `json:"to,omitempty"`
+	State  string `json:"state"` // pending, approved, rejected
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"` // of who acts: By where it is pending, else Second
+	Second string `json:"second,omitempty"`
+}
+
 func (NodeStart) entryType() string       { return TypeNodeUp }
 func (NodeStop) entryType() string        { return TypeNodeDown }
 func (ConfigChanged) entryType() string   { return TypeConfig }
@@ -122,6 +145,8 @@ func (Login) entryType() string           { return TypeLogin }
 func (LoginFailed) entryType() string     { return TypeLoginBad }
 func (UnwrapFailed) entryType() string    { return TypeUnwrap }
 func (AlarmRaised) entryType() string     { return TypeAlarm }
+func (LogTaken) entryType() string        { return TypeLogTaken }
+func (Approval) entryType() string        { return TypeApproval }
 
 // decodePayload reads an entry's payload where there is one.
 func decodePayload(e Entry, v any) bool {

@@ -31,7 +31,11 @@ type Proof struct {
 }
 
 var (
-	errNoEntry      = errors.New("there is no such entry")
+	// ErrNoEntry means that the log has no such entry.
+	ErrNoEntry = errors.New("there is no such entry")
+	// ErrProof means that what is to be proved isn't so.
+	ErrProof = errors.New("it can't be proved")
+
 	errNotContinued = errors.New("the log doesn't continue the checkpoint")
 )
 
@@ -98,7 +102,7 @@ func ProveEntry(ctx context.Context, dir string, cell rootcell.Cell, seq int64) 
 			size := sizeOf(tx)
 			text := tx.Bucket(bLeaf).Get(seqKey(seq))
 			if text == nil || seq >= size {
-				return fmt.Errorf("%w: %d, among %d", errNoEntry, seq, size)
+				return fmt.Errorf("%w: %d, among %d", ErrNoEntry, seq, size)
 			}
 			e, err := entryOf(tx, seqKey(seq), text, keys)
 			if err != nil {

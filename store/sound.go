@@ -85,6 +85,16 @@ func (s *Store) openWAV(ctx context.Context, id string, o WAVOptions) (_ *Sound,
 // Size is the file's, in bytes.
 func (s *Sound) Size() int64 { return s.size }
 
+// Head is the length of what comes before the first sound, in bytes.
+func (s *Sound) Head() int64 { return int64(len(s.head)) }
+
+// At is the moment of the recording that a byte of the file is of; 0 before the
+// first sound.
+func (s *Sound) At(offset int64) time.Duration {
+	sample := max(offset-s.Head(), 0) / s.plan.width()
+	return time.Duration(sample) * time.Second / time.Duration(s.plan.rate)
+}
+
 // Close ends the reading.
 func (s *Sound) Close() error { return s.reel.close() }
 

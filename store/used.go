@@ -13,6 +13,7 @@ const (
 	TypePlayed   = "recording.played"   // somebody listened to a recording
 	TypeExported = "recording.exported" // somebody took one out
 	TypeFound    = "recording.found"    // somebody's search found one that alarms.honey names
+	TypeRefused  = "recording.refused"  // somebody wanted to listen or to take it out, and might not
 )
 
 // ErrPurpose means that a recording was asked for, for a purpose that nobody
@@ -31,6 +32,7 @@ type useEvent struct {
 	Form      string  `json:"form,omitempty"`  // of an export: wav, vcon, bundle
 	To        string  `json:"to,omitempty"`    // who gets an export, where that isn't the user
 	Request   string  `json:"request,omitempty"`
+	Use       Use     `json:"use,omitempty"` // of recording.refused
 }
 
 // Played logs that a user listens to a part of a recording, or to all of it: from
@@ -55,6 +57,16 @@ func (s *Store) Found(ctx context.Context, id, by string) error {
 		return err
 	}
 	return s.logUse(ctx, TypeFound, sum, useEvent{Recording: id, By: by, Why: "search"})
+}
+
+// UseRefused logs that a user wanted to use a recording for a purpose, and was
+// refused. ErrNotFound.
+func (s *Store) UseRefused(ctx context.Context, id, by, purpose string, u Use) error {
+	sum, err := s.Get(id)
+	if err != nil {
+		return err
+	}
+	return s.logUse(ctx, TypeRefused, sum, useEvent{Recording: id, By: by, Why: purpose, Use: u})
 }
 
 func (s *Store) used(ctx context.Context, kind, purpose string, ev useEvent) error {

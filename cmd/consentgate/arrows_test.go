@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	"consentgate/e2e":                 {},
 	"consentgate/console":             {"console/access"},
 	"consentgate/console/access":      {},
+	"consentgate/console/office":      {"consent", "console/access", "store", "store/evidence", "store/rights"},
 	"consentgate/cmd/consentgate": {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "store/checkpoint", "store/phone", "store/rights", "store/witness", "internal/phone",
 		"internal/durable", "store/rootcell", "store/rootcell/backup", "store/rootcell/pkcs11cell", "store/rootcell/tpmcell", "store/rootcell/vaultcell", "store/rootcell/wrapcell"},
 

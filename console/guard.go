@@ -14,12 +14,13 @@ type Routes = map[string]http.Handler
 // Authenticator knows who makes a request.
 type Authenticator interface {
 	// Authenticate returns who the request comes from. access.ErrNobody: it brings no
-	// proof at all; other errors: it brings one that isn't good.
+	// proof at all; other errors: it brings one that isn't good, or is forged.
+	// access.Refusal says what answers them.
 	Authenticate(r *http.Request) (access.Principal, error)
 }
 
-// Denier answers a request that may not pass, with 401 or 403, in the way of
-// those who ask: a problem to programs, a page to people.
+// Denier answers a request that may not pass, with 401, 403, 429 or 503, in the way
+// of those who ask: a problem to programs, a page to people.
 type Denier func(w http.ResponseWriter, r *http.Request, status int)
 
 // guard joins the handlers of all parts into one, in front of which everybody
@@ -56,7 +57,7 @@ func admit(pattern string, who Authenticator, deny Denier, h http.Handler) http.
 			r = r.WithContext(access.With(r.Context(), p))
 		case access.Public(pattern):
 		case err != nil:
-			deny(w, r, http.StatusUnauthorized)
+			deny(w, r, access.Refusal(w, err))
 			return
 		default:
 			deny(w, r, http.StatusForbidden)

@@ -3,22 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
-	"golang.org/x/crypto/argon2"
-)
-
-// Parameters of argon2id: RFC 9106 section 4, second recommended option.
-const (
-	argonTime    = 3
-	argonMemory  = 64 << 10 // KiB
-	argonThreads = 4
+	"consentgate/console/access/passwords"
 )
 
 func passwdCommand(_ context.Context, args []string, out, errs io.Writer) int {
@@ -30,19 +21,10 @@ func passwdCommand(_ context.Context, args []string, out, errs io.Writer) int {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fail(errs, fmt.Errorf("reading the password: %w", err))
 	}
-	password := strings.TrimRight(line, "\r\n")
-	if len(password) < 12 {
-		return fail(errs, errors.New("a password has at least 12 characters"))
+	hash, err := passwords.New(strings.TrimRight(line, "\r\n"))
+	if err != nil {
+		return fail(errs, err)
 	}
-	fmt.Fprintln(out, hashPassword(password))
+	fmt.Fprintln(out, hash)
 	return exitOK
-}
-
-// hashPassword gives the form that the configuration holds (PHC string format).
-func hashPassword(password string) string {
-	salt := make([]byte, 16)
-	rand.Read(salt)
-	sum := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, 32)
-	b64 := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads, b64(salt), b64(sum))
 }

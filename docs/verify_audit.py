@@ -236,7 +236,7 @@ class Leaf:
             raise Wrong("not a leaf")
         self.seq, self.ms, self.type = int(match[1]), int(match[2]), match[3]
         self.commitment, self.mark = match[4], match[5]
-        self.of_grant = self.mark is not None and self.mark != MARKS_KEPT
+        self.of_grant = self.mark is not None and self.mark != MARKS_KEPT and self.type != "payloads.erased"
 
 
 def milliseconds(text):
@@ -270,6 +270,7 @@ class Checker:
         self.opened = self.lost = self.erased = self.sealed = 0
         self.open = {}  # grants without an end
         self.scopes, self.bare, self.told, self.marked = {}, [], set(), -1
+        self.before, self.by, self.first = 0, -1, -1  # of payloads.erased
         self.last = None
         self.back, self.first_back, self.pending, self.unexplained = 0, -1, 0, 0
         self.continues = None
@@ -315,6 +316,8 @@ class Checker:
         self.opened += there
         if leaf is not None and leaf.seq == want:
             self.clock(leaf)
+            if leaf.type == "payloads.erased":
+                self.check_before(leaf)
             self.note(leaf, there)
             if there and payload is not None:
                 self.account(leaf, payload)
@@ -335,10 +338,13 @@ class Checker:
     def note(self, leaf, there):
         """Keeps who goes with which grant, and whether it is there."""
         self.lost += not there
-        if self.marked < 0 and leaf.mark is not None:
+        if self.marked < 0 and leaf.mark is not None and leaf.type != "payloads.erased":
             self.marked = leaf.seq
-        if not there and (not leaf.of_grant or leaf.type == "recording.erased"):
-            self.bare.append(leaf.seq)
+        if not leaf.of_grant or leaf.type == "recording.erased":
+            if not there:
+                self.bare.append(leaf.seq)
+            elif self.first < 0 <= self.marked:
+                self.first = leaf.seq
         if not leaf.of_grant:
             return
         s = self.scopes.setdefault(leaf.mark, Scope())
@@ -348,6 +354,15 @@ class Checker:
             return
         s.gone |= not there
         s.entries.append((leaf.seq, there))
+
+    def check_before(self, leaf):
+        """payloads.erased says in its mark up to where payloads went that go with no grant."""
+        match = re.fullmatch("0{16}([0-9a-f]{16})", leaf.mark or "")
+        before = int(match[1], 16) if match else 0
+        if not self.before < before <= leaf.seq:
+            self.bad(leaf.seq, "it doesn't say up to where payloads were erased")
+            return
+        self.before, self.by = before, leaf.seq
 
     def account(self, leaf, payload):
         """Each grant is opened once and ends once; each mark is its grant's."""
@@ -399,10 +414,12 @@ class Checker:
             self.sealed = self.lost
             return
         for seq in self.bare:
-            if seq in self.told:
+            if seq in self.told or seq < self.before:
                 self.erased += 1
             else:
                 self.bad(seq, "the payload is missing, and no erasure of it is logged")
+        if 0 <= self.first < self.before:
+            self.bad(self.first, "the payload is still there, and entry %d says that it was erased" % self.by)
         for s in self.scopes.values():
             for seq, there in s.entries:
                 if there and seq < s.erased:
@@ -439,6 +456,8 @@ class Checker:
         self.settle()
         if self.erased:
             lines.append("%d payloads are erased, as the log says" % self.erased)
+        if self.before:
+            lines.append("what goes with no recording is erased up to entry %d" % (self.before - 1))
         if self.sealed:
             lines.append("%d payloads stay sealed: the root key isn't here" % self.sealed)
         if self.back:

@@ -87,6 +87,9 @@ func (a *Audit) prepare(tx *bolt.Tx) error {
 			return err
 		}
 	}
+	if err := findMonths(tx); err != nil {
+		return err
+	}
 	if v := versionOf(tx); v != "" && v != schemaVersion {
 		return wrongVersion(v)
 	}
@@ -182,12 +185,15 @@ type newEntry struct {
 	// within gives the payload where that needs the transaction; else nil.
 	within func(tx *bolt.Tx) ([]byte, error)
 	erases consent.Hash // whose mark the leaf bears although the payload stays
+	before int64        // of payloads.erased: where it stops; 0: it is another entry
 }
 
 // mark is what the leaf bears of a grant: that the payload goes with it, being
 // sealed under its key, or that it is the grant's erasure.
 func (n newEntry) mark(keyName string) scope {
 	switch {
+	case n.before > 0:
+		return markBefore(n.before)
 	case n.erases != (consent.Hash{}):
 		return scopeOf(n.erases)
 	case strings.HasPrefix(keyName, ofGrant):
@@ -218,9 +224,17 @@ func (a *Audit) appendEnd(ctx context.Context, kind string, v any, grant consent
 }
 
 func (a *Audit) append(ctx context.Context, n newEntry) (int64, error) {
+	seq, err := a.tryAppend(ctx, n)
+	if errors.Is(err, errNoKey) { // the month ended meanwhile
+		seq, err = a.tryAppend(ctx, n)
+	}
+	return seq, err
+}
+
+func (a *Audit) tryAppend(ctx context.Context, n newEntry) (int64, error) {
 	start := time.Now()
-	month := ofMonth + start.UTC().Format("2006-01")
-	if _, err := a.keys.made(ctx, bKEK, asBucketKey, month); err != nil {
+	now, _ := a.clock()
+	if _, err := a.keys.made(ctx, bKEK, asBucketKey, a.monthOf(now)); err != nil {
 		return 0, fmt.Errorf("the audit log's key: %w", err)
 	}
 	var seq int64 // written by the committer; read here only after it answered
@@ -230,7 +244,7 @@ func (a *Audit) append(ctx context.Context, n newEntry) (int64, error) {
 			return nil
 		}
 		seq = sizeOf(tx)
-		return a.entry(tx, seq, month, n)
+		return a.entry(tx, seq, n)
 	}})
 	if err != nil {
 		return 0, fmt.Errorf("appending to the audit log: %w", err)
@@ -241,19 +255,19 @@ func (a *Audit) append(ctx context.Context, n newEntry) (int64, error) {
 
 // entry seals one and puts it. The key is looked up here: an erasure that came
 // before in the queue has taken it away, one that comes later takes the payload.
-func (a *Audit) entry(tx *bolt.Tx, seq int64, month string, n newEntry) error {
+func (a *Audit) entry(tx *bolt.Tx, seq int64, n newEntry) error {
 	payload, err := n.payload, error(nil)
 	if n.within != nil {
 		if payload, err = n.within(tx); err != nil {
 			return err
 		}
 	}
-	name, k, err := a.keys.sealingKey(n.grant, month)
+	now, _ := a.clock()
+	name, k, err := a.keys.sealingKey(n.grant, a.monthOf(now))
 	if err != nil {
 		return fmt.Errorf("the audit log's key: %w", err)
 	}
 	salt, commitment := commitTo(payload)
-	now, _ := a.clock()
 	l := leaf{Seq: seq, At: now.UTC().Truncate(time.Millisecond), Type: n.kind, Commitment: commitment, Scope: n.mark(name)}
 	if seq == 0 {
 		l.Scope = marksKept

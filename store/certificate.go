@@ -141,7 +141,7 @@ func (a *Audit) proveShredded(seq int64) (p LogProof, ev shreddedEvent, err erro
 			return err
 		}
 		if e.Payload == nil {
-			return errors.New("what the log says of it can't be opened")
+			return errors.New("what the log says of it is erased (audit.retention), or can't be opened")
 		}
 		if err := json.Unmarshal(e.Payload, &ev); err != nil {
 			return err

@@ -21,6 +21,7 @@ type Report struct {
 	Opened      int64  // payloads that were opened and agree with their commitment
 	Sealed      int64  // payloads that couldn't be opened for want of the root key
 	Erased      int64  // payloads that are gone, as a logged erasure says
+	Before      int64  // up to where the log says that payloads went which go with no recording; 0: it doesn't
 	Grants      int64  // consents to record, among the payloads opened
 	Unaccounted int64  // those without an end yet: in a running gate, the calls being recorded
 	Checked     string // the older checkpoints that were checked against; "" if none was given
@@ -133,6 +134,9 @@ func (c *checker) entry(text, salt, payload []byte, state payloadState, wrong st
 	}
 	if err == nil && l.Seq == want {
 		c.clock.entry(l)
+		if l.Type == TypePayloadsErased {
+			c.checkBefore(l)
+		}
 		c.note(l, state)
 		if state == payloadOpened {
 			c.account(l, payload)
@@ -199,7 +203,7 @@ func (c *checker) end() Report {
 		c.bad(max(c.now.Size-1, 0), "the entries don't hash to the signed root: one of them was changed or moved")
 	}
 	c.settle()
-	c.report.Clock = c.clock.end()
+	c.report.Clock, c.report.Before = c.clock.end(), c.before
 	c.report.Unaccounted = int64(len(c.open))
 	return c.report
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type leaf struct {
 	At         time.Time // to the millisecond
 	Type       string
 	Commitment [sha256.Size]byte // SHA-256(salt | payload)
-	Scope      scope             // of the grant whose erasure takes the payload away; zero: none
+	Scope      scope             // of the grant whose erasure takes the payload away; zero: none; of payloads.erased: markBefore
 }
 
 // scope marks the leaves of one grant, so that an erasure can be checked when
@@ -41,6 +42,19 @@ var marksKept = scopeOf(consent.Hash{})
 func scopeOf(grant consent.Hash) scope {
 	sum := sha256.Sum256(append([]byte("consentgate/1/audit-scope\x00"), grant[:]...))
 	return scope(sum[:])
+}
+
+// markBefore is the mark of a payloads.erased: where it stops, in the clear, so
+// that what is missing can be checked by leaves alone.
+func markBefore(seq int64) (m scope) {
+	binary.BigEndian.PutUint64(m[8:], uint64(seq))
+	return m
+}
+
+// before is where a payloads.erased stops; false where that can't be meant.
+func (l leaf) before() (seq int64, ok bool) {
+	seq = int64(binary.BigEndian.Uint64(l.Scope[8:]))
+	return seq, l.Scope == markBefore(seq) && seq > 0 && seq <= l.Seq
 }
 
 // text is the leaf's bytes, as they are hashed.

@@ -18,6 +18,9 @@ type erasures struct {
 	told   map[int64]bool // those without a mark that erasures list
 	marked int64          // the first entry that bears a mark; -1: none so far
 	lost   int64          // payloads missing
+	before int64          // the last payloads.erased stops there; 0: there is none
+	by     int64          // that entry
+	first  int64          // the first without a grant's mark whose payload is there, from marked on; -1: none
 }
 
 // scopeState is what the log has of one grant.
@@ -30,7 +33,7 @@ type scopeState struct {
 }
 
 func newErasures() erasures {
-	return erasures{scopes: map[scope]*scopeState{}, told: map[int64]bool{}, marked: -1}
+	return erasures{scopes: map[scope]*scopeState{}, told: map[int64]bool{}, marked: -1, first: -1}
 }
 
 // note takes an entry into account.
@@ -39,11 +42,16 @@ func (e *erasures) note(l leaf, state payloadState) {
 	if missing {
 		e.lost++
 	}
-	if e.marked < 0 && l.Scope != (scope{}) {
+	if e.marked < 0 && l.Scope != (scope{}) && l.Type != TypePayloadsErased {
 		e.marked = l.Seq
 	}
-	if missing && (!ofAGrant(l) || l.Type == TypeErased) { // what is said of an erasure stays
-		e.bare = append(e.bare, l.Seq)
+	if !ofAGrant(l) || l.Type == TypeErased { // what is said of an erasure doesn't go with its grant
+		switch {
+		case missing:
+			e.bare = append(e.bare, l.Seq)
+		case e.first < 0 && e.marked >= 0:
+			e.first = l.Seq
+		}
 	}
 	if !ofAGrant(l) {
 		return
@@ -69,7 +77,19 @@ func (e *erasures) note(l leaf, state payloadState) {
 }
 
 // ofAGrant reports whether a leaf bears a grant's mark.
-func ofAGrant(l leaf) bool { return l.Scope != (scope{}) && l.Scope != marksKept }
+func ofAGrant(l leaf) bool {
+	return l.Scope != (scope{}) && l.Scope != marksKept && l.Type != TypePayloadsErased
+}
+
+// checkBefore takes a payloads.erased: each goes further than the one before.
+func (c *checker) checkBefore(l leaf) {
+	before, ok := l.before()
+	if !ok || before <= c.before {
+		c.bad(l.Seq, "it doesn't say up to where payloads were erased")
+		return
+	}
+	c.before, c.by = before, l.Seq
+}
 
 // after is where the entries begin that come after seq.
 func after(entries []int64, seq int64) int {
@@ -126,13 +146,16 @@ func (c *checker) settle() {
 	}
 	for _, seq := range c.bare {
 		switch {
-		case c.told[seq]:
+		case c.told[seq], seq < c.before:
 			c.report.Erased++
 		case seq < c.marked && c.report.Opened == 0: // no erasure can be read that would list it
 			c.report.Sealed++
 		default:
 			c.bad(seq, "the payload is missing, and no erasure of it is logged")
 		}
+	}
+	if c.first >= 0 && c.first < c.before {
+		c.bad(c.first, fmt.Sprintf("the payload is still there, and entry %d says that it was erased", c.by))
 	}
 	for _, s := range c.scopes {
 		for _, seq := range s.entries {

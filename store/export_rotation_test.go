@@ -14,6 +14,12 @@ import (
 // ReachedBy has f called at each named point of an erasure or a rotation.
 func (o *Options) ReachedBy(f func(point string)) { o.reached = f }
 
+// AtPoint is ReachedBy of an open store that does nothing meanwhile.
+func (s *Store) AtPoint(f func(point string)) { s.reached = f }
+
+// PayloadsAtOnce is how many payloads of a month go in one transaction.
+const PayloadsAtOnce = payloadsAtOnce
+
 // Points are all of them, in the order in which they are reached first.
 func Points() []string {
 	out := []string{"erase.dropped", "erase.unlinked", "erase.logged", "erase.done", "rotate.renewed", "rotate.moving", "rotate.moved",

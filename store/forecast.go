@@ -19,6 +19,8 @@ type Forecast struct {
 	Due     []Due          // the longest overdue first
 	Total   map[string]int // recordings by purpose
 	Stopped []string       // purposes of which nothing would go before an officer confirms it
+	Months  []string       // of the audit log, as 2026-11, whose payloads would go
+	Held    bool           // they wouldn't, before an officer confirms it
 	Braked  *Braked        // what stopped the last run; nil: nothing did
 }
 
@@ -51,8 +53,15 @@ func ForecastRetention(ctx context.Context, dir string, cell rootcell.Cell, p Re
 			}
 			return strings.Compare(a.ID, b.ID)
 		})
-		out = Forecast{found.due, found.total, p.stopped(found, state.Confirmed), state.Braked}
-		return nil
+		out = Forecast{Due: found.due, Total: found.total, Stopped: p.stopped(found, state.Confirmed), Braked: state.Braked}
+		return view(filepath.Join(dir, auditFile), func(log *bolt.Tx) error {
+			due, err := p.logDue(log, t, now, state.Confirmed)
+			out.Months, out.Held = nil, due.stopped()
+			for _, name := range due.keys {
+				out.Months = append(out.Months, strings.TrimPrefix(name, ofMonth))
+			}
+			return err
+		})
 	})
 	return out, err
 }

@@ -193,8 +193,10 @@ func (o oldLog) makeKeys(t keysTx, rows map[string]oldRow) error {
 // reseal puts every payload under its new key. The leaves, and so the tree and
 // its checkpoints, stay as they are.
 func (m migration) reseal(tx *bolt.Tx) error {
-	if _, err := tx.CreateBucketIfNotExists(bOfGrant); err != nil {
-		return err
+	for _, b := range [][]byte{bOfGrant, bMonth} {
+		if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+			return err
+		}
 	}
 	err := m.payloads(tx, func(l leaf, month string, plain []byte) error {
 		name, k, err := m.keys.sealingKey(grantOf(l, plain[saltSize:]), ofMonth+month)

@@ -75,9 +75,9 @@ func putPayload(tx *bolt.Tx, l leaf, name string, k key, plain []byte) error {
 	row := append([]byte(name+"\x00"), seal(k, asEntry, string(l.text()), plain)...)
 	err := tx.Bucket(bPayload).Put(seqKey(l.Seq), row)
 	if g, ok := grantOfRow(row); ok {
-		err = errors.Join(err, tx.Bucket(bOfGrant).Put(append(g[:], seqKey(l.Seq)...), nil))
+		return errors.Join(err, tx.Bucket(bOfGrant).Put(append(g[:], seqKey(l.Seq)...), nil))
 	}
-	return err
+	return errors.Join(err, noteMonth(tx, l.Seq, name))
 }
 
 // grantOfRow is the grant that a payload's row is sealed under.

@@ -320,6 +320,7 @@ func (s *Store) dropRequests(ctx context.Context, before time.Time) (n int, err 
 		if err != nil {
 			return n, fmt.Errorf("taking old requests away: %w", err)
 		}
+		s.rotator.wake()
 		s.desk.mu.Lock()
 		for _, id := range ids {
 			delete(s.desk.requests, id)

@@ -24,6 +24,9 @@ type Retention struct {
 	// what they do to recordings of before.
 	Purposes map[string]time.Duration
 	Requests time.Duration // closed requests are kept for so long; 0: for good
+	// Audit is how long payloads of the log are kept that go with no grant, from the
+	// end of their month; 0: for good.
+	Audit time.Duration
 }
 
 // Clock is where retention takes the time from.
@@ -46,6 +49,8 @@ type Braked struct {
 	Clock bool           `json:"clock,omitempty"` // it is the clock that isn't trusted
 	Due   map[string]int `json:"due,omitempty"`   // recordings that would have gone, by purpose, of those that were stopped
 	Total map[string]int `json:"total,omitempty"` // recordings of these
+	// Months are those of the audit log that would have gone, where it was stopped.
+	Months int `json:"months,omitempty"`
 }
 
 // retained is what is kept between runs. It names no person.
@@ -141,6 +146,10 @@ func (s *Store) retainOnce() error {
 	if err != nil {
 		return err
 	}
+	fromLog, err := s.logDue(now, state.Confirmed)
+	if err != nil {
+		return err
+	}
 	stopped := t.stopped(found, state.Confirmed)
 	erased, err := s.eraseDue(found, stopped)
 	requests := 0
@@ -149,6 +158,9 @@ func (s *Store) retainOnce() error {
 			requests, err = s.dropRequests(ctx, now.Add(-t.Requests))
 			return err
 		}))
+	}
+	if !fromLog.stopped() {
+		err = errors.Join(err, s.eraseMonths(fromLog))
 	}
 	err = errors.Join(err, s.eraseBare(now))
 	s.settleAsked(slices.Collect(maps.Keys(s.desk.allFiles()))...)
@@ -160,8 +172,8 @@ func (s *Store) retainOnce() error {
 	state.Seen = now
 	t.seen = rights.Seen{Wall: now, Elapsed: s.clock.Elapsed(), Here: true}
 	t.count(now, found.kept(), erased)
-	if len(stopped) > 0 {
-		return errors.Join(err, s.brake(state, found.braked(now, stopped)))
+	if len(stopped) > 0 || fromLog.stopped() {
+		return errors.Join(err, s.brake(state, found.braked(now, stopped, fromLog)))
 	}
 	state.Braked = nil
 	return errors.Join(err, s.writeRetained(state))
@@ -203,8 +215,13 @@ func (v survey) kept() (n int) {
 	return n
 }
 
-func (v survey) braked(now time.Time, purposes []string) Braked {
-	b := Braked{At: now, Why: "too much would go at once of " + strings.Join(purposes, ", "), Due: map[string]int{}, Total: map[string]int{}}
+func (v survey) braked(now time.Time, purposes []string, log logDue) Braked {
+	of := slices.Clone(purposes)
+	b := Braked{At: now, Due: map[string]int{}, Total: map[string]int{}}
+	if log.stopped() {
+		of, b.Months = append(of, "the audit log"), len(log.keys)
+	}
+	b.Why = "too much would go at once of " + strings.Join(of, ", ")
 	for _, d := range v.due {
 		if d.Kept == "" && slices.Contains(purposes, d.Purpose) {
 			b.Due[d.Purpose]++
@@ -278,7 +295,7 @@ func (s *Store) brake(state retained, b Braked) error {
 	s.retainer.mu.Lock()
 	s.retainer.braked = true
 	s.retainer.mu.Unlock()
-	s.log.Error("retention is stopped until an officer confirms it", "why", b.Why, "due", b.Due, "of", b.Total)
+	s.log.Error("retention is stopped until an officer confirms it", "why", b.Why, "due", b.Due, "of", b.Total, "months", b.Months)
 	if state.Braked == nil || state.Braked.Why != b.Why {
 		err := within(func(ctx context.Context) error {
 			return s.audit.appendJSON(ctx, TypeRetentionBraked, retentionEvent{Braked: &b, By: system})

@@ -206,6 +206,9 @@ func (c *checker) checkListed(tx *bolt.Tx, row, k, text []byte) {
 		c.bad(c.tree.size, "the payload isn't sealed under the key of the grant whose mark the entry bears")
 	}
 	if !ok {
+		if spans := tx.Bucket(bMonth); spans != nil && monthAt(spans, k) != nameOfRow(row) {
+			c.bad(c.tree.size, "the payload is listed under another month's key: it would be erased with that")
+		}
 		return
 	}
 	c.listed++

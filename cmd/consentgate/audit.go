@@ -20,12 +20,18 @@ import (
 type AuditConfig struct {
 	Witnesses []witness.Config
 	Every     time.Duration
+	Retention time.Duration // of payloads that go with no recording; 0: for good
 }
+
+// leastAudit is the least retention of the log: what is younger is what shows that
+// nobody is recorded without a yes.
+const leastAudit = 30 * 24 * time.Hour
 
 func (p *parser) audit(n *yaml.Node, path string) {
 	a := &p.config.Audit
 	p.mapping(n, path, fields{
-		"every": parsed(p.reader, &a.Every, between(time.Second, 24*time.Hour, parseDuration)),
+		"every":     parsed(p.reader, &a.Every, between(time.Second, 24*time.Hour, parseDuration)),
+		"retention": parsed(p.reader, &a.Retention, auditRetention),
 		"witness": func(n *yaml.Node, path string) {
 			names := map[string]bool{}
 			p.each(n, path, func(n *yaml.Node, path string) {
@@ -38,6 +44,17 @@ func (p *parser) audit(n *yaml.Node, path string) {
 			})
 		},
 	})
+}
+
+func auditRetention(v string) (time.Duration, error) {
+	d, err := parseDuration(v)
+	if err != nil || d == 0 {
+		return d, err
+	}
+	if d < leastAudit || d > 36500*24*time.Hour {
+		return 0, errors.New("30d to 36500d, or 0s: for good")
+	}
+	return d, nil
 }
 
 func (p *parser) witness(n *yaml.Node, path string) (w witness.Config) {

@@ -128,7 +128,7 @@ func Default() Config {
 		Console:       ConsoleConfig{Listen: "127.0.0.1:8080"},
 		Log:           LogConfig{Level: slog.LevelInfo, Format: "text"},
 		Trace:         TraceConfig{HEPID: 2001},
-		Audit:         AuditConfig{Every: store.DefaultWitnessEvery},
+		Audit:         AuditConfig{Every: store.DefaultWitnessEvery, Retention: 3 * 365 * 24 * time.Hour},
 		Retention:     defaultRetention(),
 	}
 }

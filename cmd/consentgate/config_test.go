@@ -135,6 +135,7 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"  - name: main\n", "  - name: main\n    quota: 9000000000TiB\n", "0 is no limit"},
 		{"policies:", "audit: {every: 0s}\npolicies:", `audit.every: "0s": allowed: 1s to 24h0m0s`},
 		{"policies:", "audit: {witness: [{}]}\npolicies:", "audit.witness[0]: one of file and url is needed"},
+		{"policies:", "audit: {retention: 20d}\npolicies:", `audit.retention: "20d": 30d to 36500d, or 0s`},
 		{"policies:", "audit: {witness: [{file: w.log, url: https://w.example}]}\npolicies:", "one of file and url is needed"},
 		{"policies:", "audit: {witness: [{file: w.log, token_file: config_test.go}]}\npolicies:", "vkey and token_file belong to a url"},
 		{"policies:", "audit: {witness: [{file: w.log}, {file: w.log}]}\npolicies:", "audit.witness[1]: file:w.log is there twice"},

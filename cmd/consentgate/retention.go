@@ -60,7 +60,7 @@ func leastDeleted(v string) (int, error) {
 // storeRetention is the retention as the store knows it.
 func (c *Config) storeRetention() store.Retention {
 	return store.Retention{Every: retainEvery, Brake: rights.Brake{Share: c.Retention.Brake, Least: c.Retention.Least},
-		Purposes: periods(c.Purposes), Requests: c.Retention.Requests}
+		Purposes: periods(c.Purposes), Requests: c.Retention.Requests, Audit: c.Audit.Retention}
 }
 
 func periods(purposes map[string]consent.Purpose) map[string]time.Duration {
@@ -144,6 +144,12 @@ func printForecast(f store.Forecast, out io.Writer) {
 	fmt.Fprintf(out, "%d of %d recordings go, %d stay beyond their time\n", going, total, kept)
 	for _, purpose := range f.Stopped {
 		fmt.Fprintf(out, "the brake would stop %s: too much of it would go at once; an officer has to confirm it\n", purpose)
+	}
+	if len(f.Months) > 0 {
+		fmt.Fprintf(out, "what the audit log says goes of %s, but for what goes with a recording; its entries stay\n", strings.Join(f.Months, ", "))
+	}
+	if f.Held {
+		fmt.Fprintln(out, "the brake would stop that: these are many months at once; an officer has to confirm it")
 	}
 	if f.Braked != nil {
 		fmt.Fprintf(out, "stopped since %s: %s\n", f.Braked.At.UTC().Format(time.RFC3339), f.Braked.Why)

@@ -90,6 +90,13 @@ func (in *insider) log(kind string, grant consent.Hash, payload string) {
 	in.entries = append(in.entries, store.Entry{Seq: int64(len(in.entries)), At: in.at, Type: kind, Leaf: text + "\n", Salt: salt[:32:32], Payload: []byte(payload)})
 }
 
+// erased logs that what goes with no grant is erased up to an entry.
+func (in *insider) erased(before int) {
+	in.log("payloads.erased", consent.Hash{}, fmt.Sprintf(`{"before":%d}`, before))
+	last := &in.entries[len(in.entries)-1]
+	last.Leaf = fmt.Sprintf("%s %032x\n", strings.TrimSuffix(last.Leaf, "\n"), before)
+}
+
 // granted logs a consent and gives its grant.
 func (in *insider) granted(call string) consent.Hash {
 	payload := `{"kind":"granted","call":{"id":"` + call + `"}}`
@@ -217,6 +224,48 @@ var insiders = map[string]struct {
 		in.of(store.TypeErased, in.granted("a"), `,"payloads":[1]`)
 		in.lose(1, 2)
 	}, "entry 2: the payload is missing"},
+	"a month": {func(in *insider) {
+		in.of(store.TypeSealed, in.granted("a"), "")
+		in.log("user.login", consent.Hash{}, `{}`)
+		in.erased(3)
+		in.log("user.login", consent.Hash{}, `{}`)
+		in.lose(0)
+		in.erased(5)
+		in.lose(3, 4)
+	}, "erased up to entry 4"},
+	"a month, and an erasure's own payload": {func(in *insider) {
+		g := in.granted("a")
+		in.of(store.TypeErased, g, `,"payloads":[1]`)
+		in.erased(3)
+		in.lose(0, 1, 2)
+	}, ""},
+	"more than the month": {func(in *insider) {
+		in.log("user.login", consent.Hash{}, `{}`)
+		in.log("user.login", consent.Hash{}, `{}`)
+		in.erased(2)
+		in.lose(0, 1, 2)
+	}, "entry 2: the payload is missing"},
+	"a month with a recording's": {func(in *insider) {
+		in.granted("a")
+		in.log("user.login", consent.Hash{}, `{}`)
+		in.erased(3)
+		in.lose(0, 1, 2)
+	}, "entry 1: the payload is missing"},
+	"less than the month": {func(in *insider) {
+		in.log("user.login", consent.Hash{}, `{}`)
+		in.erased(2)
+		in.lose(0)
+	}, "entry 1: the payload is still there, and entry 2 says"},
+	"a month that is to come": {func(in *insider) {
+		in.log("payloads.erased", consent.Hash{}, `{}`)
+		in.log("payloads.erased", consent.Hash{1}, `{}`)
+		in.erased(4)
+	}, "entry 1: it doesn't say up to where"},
+	"a month once more": {func(in *insider) {
+		in.erased(1)
+		in.erased(1)
+		in.lose(0)
+	}, "entry 2: it doesn't say up to where"},
 	"no payload at all": {func(in *insider) {
 		in.granted("a")
 		in.lose(0, 1)

@@ -144,6 +144,9 @@ func printReport(r store.Report, out io.Writer) int {
 	if r.Erased > 0 {
 		fmt.Fprintf(out, "%d payloads are erased, as the log says\n", r.Erased)
 	}
+	if r.Before > 0 {
+		fmt.Fprintf(out, "what goes with no recording is erased up to entry %d\n", r.Before-1)
+	}
 	if r.Sealed > 0 {
 		fmt.Fprintf(out, "%d payloads stay sealed: the root key isn't here\n", r.Sealed)
 	}

@@ -5,11 +5,11 @@ package consent
 func (m *Machine) start(ev Event) []Act {
 	if m.policy.Action == Bypass {
 		m.State = Unrecorded
-		return []Act{{Do: Bridge}, {Do: Append, Record: m.record(Bypassed, ev.At, "")}}
+		return []Act{{Do: Bridge}, {Do: Append, Record: m.record(Bypassed, ev, "")}}
 	}
 	if ev.Reason != "" {
 		m.State = Unrecorded
-		return []Act{{Do: Bridge}, {Do: Append, Record: m.record(Failed, ev.At, ev.Reason)}}
+		return []Act{{Do: Bridge}, {Do: Append, Record: m.record(Failed, ev, ev.Reason)}}
 	}
 	m.State = Asking
 	if m.against != nil {
@@ -110,7 +110,7 @@ func (m *Machine) yes(ev Event) []Act {
 			return []Act{{Do: Notice, Party: ev.Party}}
 		}
 	}
-	r := m.record(Granted, ev.At, "")
+	r := m.record(Granted, ev, "")
 	r.Answers = m.answers()
 	m.grant = r.Hash()
 	m.pending = m.grant
@@ -131,7 +131,7 @@ func (m *Machine) answers() []Answer {
 
 // refuse ends the asking of everybody with a no: one no is enough.
 func (m *Machine) refuse(k Kind, ev Event, reason string) []Act {
-	r := m.recordOf(k, ev.Party, ev.At, reason)
+	r := m.recordOf(k, ev, reason)
 	r.Answers = m.answers()
 	m.State = Unrecorded
 	acts := []Act{{Do: StopAll}, {Do: Append, Record: r}}
@@ -155,14 +155,14 @@ func (m *Machine) takenBack(ev Event) []Act {
 	if m.prior == (Hash{}) {
 		return m.refuse(Declined, ev, ev.Reason)
 	}
-	r := m.recordOf(Withdrawn, ev.Party, ev.At, ev.Reason)
+	r := m.recordOf(Withdrawn, ev, ev.Reason)
 	m.State = Unrecorded
 	return append([]Act{{Do: StopAll}, {Do: Append, Record: r}, {Do: Bridge}}, m.erasures(ev)...)
 }
 
 func (m *Machine) hungUpWhileAsking(ev Event) []Act {
 	m.State = Ended
-	r := m.record(HungUp, ev.At, ev.Reason)
+	r := m.record(HungUp, ev, ev.Reason)
 	r.Answers = m.answers()
 	return []Act{{Do: StopAll}, {Do: Append, Record: r}}
 }

@@ -66,6 +66,7 @@ type Event struct {
 	Reason  string // failures; Start: why nothing can be recorded
 	Record  Hash   // Committed, CommitFailed: of the record
 	Who     string // PartyChanged: the new party's number or address, "" if unknown
+	By      string // ByConsole: the name of who did it
 	receipt *receipt
 }
 
@@ -308,8 +309,8 @@ func (m Machine) Step(ev Event) (next Machine, acts []Act, expected bool) {
 }
 
 // record starts a record about this call.
-func (m *Machine) record(k Kind, at time.Time, reason string) *Record {
-	r := &Record{Kind: k, At: at, Call: *m.call, Policy: m.policy.Name, PolicyHash: m.policy.Hash(),
+func (m *Machine) record(k Kind, ev Event, reason string) *Record {
+	r := &Record{Kind: k, At: ev.At, By: ev.By, Call: *m.call, Policy: m.policy.Name, PolicyHash: m.policy.Hash(),
 		Purpose: m.policy.Purpose, Parties: slices.Clone(m.policy.Parties), Reason: reason}
 	if m.grant != (Hash{}) && k != Granted {
 		g := m.grant
@@ -322,8 +323,16 @@ func (m *Machine) record(k Kind, at time.Time, reason string) *Record {
 	return r
 }
 
-func (m *Machine) recordOf(k Kind, p Party, at time.Time, reason string) *Record {
-	r := m.record(k, at, reason)
+// recordOf starts one about a party's act. What the console does for more than one
+// is nobody's own.
+func (m *Machine) recordOf(k Kind, ev Event, reason string) *Record {
+	r, p := m.record(k, ev, reason), ev.Party
+	if ev.Reason == byConsole {
+		if len(m.policy.Parties) != 1 {
+			return r
+		}
+		p = m.policy.Parties[0]
+	}
 	r.Party = &p
 	return r
 }

@@ -119,7 +119,8 @@ type Record struct {
 	Purpose    Purpose   `json:"purpose"`
 	Parties    []Party   `json:"parties,omitempty"` // who had to say yes
 	Answers    []Answer  `json:"answers,omitempty"` // the answers there were
-	Party      *Party    `json:"party,omitempty"`   // whose act it is, where it is one party's
+	Party      *Party    `json:"party,omitempty"`   // whose act it is, where it is one party's, or whom it is done for
+	By         string    `json:"by,omitempty"`      // who did it at the console, in the party's stead
 	Grant      *Hash     `json:"grant,omitempty"`   // the Granted record that this one acts on
 	// Continues is the Granted record of the segment before, where a party
 	// changed during the call.

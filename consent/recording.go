@@ -17,7 +17,7 @@ func (m *Machine) grantNotDurable(ev Event) []Act {
 	}
 	// The record may yet reach the disk, if it is a slow one: so the grant is closed here.
 	m.State, m.closed = Unrecorded, true
-	return []Act{{Do: Append, Record: m.record(Failed, ev.At, "the consent could not be made durable: "+ev.Reason)}}
+	return []Act{{Do: Append, Record: m.record(Failed, ev, "the consent could not be made durable: "+ev.Reason)}}
 }
 
 func (m *Machine) openTap(Event) []Act {
@@ -27,7 +27,7 @@ func (m *Machine) openTap(Event) []Act {
 
 func (m *Machine) openFailed(ev Event) []Act {
 	m.State, m.closed = Unrecorded, true
-	return []Act{{Do: Append, Record: m.record(Failed, ev.At, ev.Reason)}}
+	return []Act{{Do: Append, Record: m.record(Failed, ev, ev.Reason)}}
 }
 
 // grantedTooLate closes a grant that became durable, or whose recorder failed,
@@ -37,7 +37,7 @@ func (m *Machine) grantedTooLate(ev Event) []Act {
 		return nil
 	}
 	m.closed = true
-	return []Act{{Do: Append, Record: m.record(Failed, ev.At, "the recording had not begun when it had to end")}}
+	return []Act{{Do: Append, Record: m.record(Failed, ev, "the recording had not begun when it had to end")}}
 }
 
 // openedTooLate throws away a recorder that nobody may use any more. The
@@ -53,7 +53,7 @@ func (m *Machine) openedTooLate(Event) []Act {
 // withdraw stops first and writes afterwards: the barrier must not wait for a disk.
 func (m *Machine) withdraw(ev Event) []Act {
 	acts := []Act{{Do: CloseTap, Reason: string(Withdrawn)},
-		{Do: Append, Record: m.recordOf(Withdrawn, ev.Party, ev.At, ev.Reason)}}
+		{Do: Append, Record: m.recordOf(Withdrawn, ev, ev.Reason)}}
 	m.State = Unrecorded
 	return append(acts, m.erasures(ev)...)
 }
@@ -86,16 +86,16 @@ func (m *Machine) pauseAgain(ev Event) []Act {
 	switch ev.Reason {
 	case byConsole:
 		m.console = true
-		return []Act{{Do: Append, Record: m.record(Paused, ev.At, ev.Reason)}}
+		return []Act{{Do: Append, Record: m.record(Paused, ev, ev.Reason)}}
 	case byTransfer:
 		if m.moving {
 			return nil
 		}
 		m.moving = true
-		return []Act{{Do: Append, Record: m.record(Paused, ev.At, ev.Reason)}}
+		return []Act{{Do: Append, Record: m.record(Paused, ev, ev.Reason)}}
 	}
 	m.paused[ev.Party] = true
-	return []Act{{Do: Append, Record: m.recordOf(Paused, ev.Party, ev.At, ev.Reason)}}
+	return []Act{{Do: Append, Record: m.recordOf(Paused, ev, ev.Reason)}}
 }
 
 // pauseTooEarly: a pause asked for before there is a tap to pause. Any doubt
@@ -116,12 +116,28 @@ const ByTransfer = byTransfer
 const byConsole = "console"
 
 // ByConsole marks Withdraw, Pause and Resume events that a person at the
-// console caused; set it as the event's Reason.
+// console caused; set it as the event's Reason, and who it is as By. A withdrawal
+// there is made for the party that was asked, or for all that were.
 const ByConsole = byConsole
+
+// Pauses are who wants that nothing is recorded for now. All of them must have
+// ended theirs before recording goes on.
+type Pauses struct {
+	Remote, Local bool // the parties, by keys or by their telephones' word
+	Console       bool
+	Transfer      bool // somebody else may be on the line
+}
+
+func (m *Machine) pauses() Pauses {
+	if m.State != Suspended && m.State != Resuming {
+		return Pauses{}
+	}
+	return Pauses{Remote: m.paused[Remote], Local: m.paused[Local], Console: m.console, Transfer: m.moving}
+}
 
 // resume needs everyone who paused to resume: nobody can end another's pause.
 func (m *Machine) resume(ev Event) []Act {
-	r := m.record(Resumed, ev.At, ev.Reason)
+	r := m.record(Resumed, ev, ev.Reason)
 	switch ev.Reason {
 	case byConsole:
 		m.console = false
@@ -129,7 +145,7 @@ func (m *Machine) resume(ev Event) []Act {
 		m.moving = false
 	default:
 		m.paused[ev.Party] = false
-		r = m.recordOf(Resumed, ev.Party, ev.At, ev.Reason)
+		r = m.recordOf(Resumed, ev, ev.Reason)
 	}
 	if m.console || m.moving || m.paused[Remote] || m.paused[Local] {
 		return nil

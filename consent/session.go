@@ -76,6 +76,9 @@ func (s *Session) Continue(grant Hash) { s.machine.Continue(grant) }
 // State tells where the call stands.
 func (s *Session) State() State { return s.machine.State }
 
+// Pauses tells who has paused the recording.
+func (s *Session) Pauses() Pauses { return s.machine.pauses() }
+
 // Step takes an event and says what to do, in order. expected is false where
 // the event has no place in the state; it then changed nothing.
 func (s *Session) Step(ev Event) (acts []Act, expected bool) {

@@ -56,6 +56,10 @@ type call struct {
 	law      callLaw
 
 	latest atomic.Pointer[consent.Hash] // the grant that was recorded with last; for calls that replace this one
+
+	view LiveCall                 // as it will be published
+	seen atomic.Pointer[LiveCall] // as it was, for everybody; never nil, never changed in place
+	gone chan struct{}            // closed when its goroutine has ended
 }
 
 // leg is one of the two dialogs: how to reach its peer and what it last said.
@@ -119,7 +123,7 @@ func (g *Gate) offerCall(t *transport, tx *serverTx) {
 	if !g.closed && (bypass || !g.draining.Load()) {
 		if refused = t.side.limits.take(bypass); refused == nil {
 			g.calls.Add(1)
-			g.live[c] = struct{}{}
+			g.live[c.id] = c
 		}
 	}
 	g.mu.Unlock()
@@ -137,7 +141,8 @@ func (g *Gate) offerCall(t *transport, tx *serverTx) {
 func newCall(g *Gate, t *transport, tx *serverTx) *call {
 	req := tx.req
 	c := &call{gate: g, id: randomToken(), callID: header(req, "call-id"), mail: newMailbox(), outcome: "failed",
-		forks: map[string]*fork{}, asked: map[*serverTx]*leg{}, timers: map[*time.Timer]struct{}{}}
+		forks: map[string]*fork{}, asked: map[*serverTx]*leg{}, timers: map[*time.Timer]struct{}{},
+		gone: make(chan struct{})}
 	c.log = g.log.With("call", c.id, "trunk", t.side.trunk.Name)
 	if g.cfg.Trace != nil {
 		g.cfg.Trace.Call(c.id, c.callID)
@@ -157,6 +162,7 @@ func newCall(g *Gate, t *transport, tx *serverTx) *call {
 	c.b.named = numberOf(parseNameAddr(c.b.identity).uri)
 	c.former = g.replaced(t.side, req)
 	c.policy = g.cfg.Policies.Match(c.dir, calledNumber(req))
+	c.introduce(callerOf(req), calledNumber(req))
 	return c
 }
 
@@ -186,6 +192,7 @@ func numberOf(uri string) string {
 // was asked of the ledger has come back: a grant that arrives late is closed.
 func (c *call) run(tx *serverTx) {
 	defer c.gate.calls.Done()
+	defer close(c.gone)
 	defer c.survive()
 	c.ask(c.a, tx)
 	c.start(tx)
@@ -199,6 +206,7 @@ func (c *call) run(tx *serverTx) {
 		if released && c.law.outstanding == 0 {
 			break
 		}
+		c.publish()
 		for _, ev := range c.mail.take() {
 			c.step(ev)
 		}

@@ -30,6 +30,7 @@ type callLaw struct {
 	round       int // counts the times that parties were asked
 	outstanding int // events that the scribe owes us
 	sink        media.Sink
+	resuming    []chan<- error // of those at the console who wait for the log
 }
 
 func (l *callLaw) close() {
@@ -59,6 +60,7 @@ func (c *call) talk() {
 	}
 	if c.media.relay == nil && c.policy.Action == consent.Ask {
 		c.gate.metrics.consent.WithLabelValues(c.a.side.trunk.Name, string(consent.Failed)).Inc()
+		c.view.Consent = consent.Failed
 		return // nobody can be asked; the call goes on
 	}
 	c.law.scribe = newScribe(c)
@@ -162,9 +164,11 @@ func (c *call) consent(ev consent.Event) {
 		return
 	}
 	for _, a := range acts {
+		c.view.follow(a)
 		c.do(a)
 	}
 	c.listen()
+	c.settleResuming()
 }
 
 // heardSoFar is what a party has heard of a prompt that still plays.
@@ -226,8 +230,8 @@ func (c *call) doRecord(a consent.Act) {
 	case consent.Append:
 		c.count(a.Record)
 		c.law.scribe.append(a.Record)
-		if a.Record.Kind == consent.Withdrawn && a.Record.Party != nil {
-			c.confirm(*a.Record.Party)
+		if a.Record.Kind == consent.Withdrawn {
+			c.confirm(a.Record)
 		}
 	case consent.Create:
 		if c.ring != nil && !c.answered {
@@ -328,10 +332,17 @@ func (c *call) count(r *consent.Record) {
 	c.gate.metrics.consent.WithLabelValues(r.Call.Trunk, string(r.Kind)).Inc()
 }
 
-// confirm tells a party that the recording has stopped.
-func (c *call) confirm(p consent.Party) {
-	if a := c.gate.cfg.Prompts.Stopped(c.policy.Language); a != nil && c.legOf(p).hears() {
-		c.media.relay.Leg(p).Play(a, func(media.Played) {})
+// confirm tells who withdrew that the recording has stopped; all who were asked,
+// where the console did it for them.
+func (c *call) confirm(r *consent.Record) {
+	who := r.Parties
+	if r.Party != nil {
+		who = []consent.Party{*r.Party}
+	}
+	for _, p := range who {
+		if a := c.gate.cfg.Prompts.Stopped(c.policy.Language); a != nil && c.legOf(p).hears() {
+			c.media.relay.Leg(p).Play(a, func(media.Played) {})
+		}
 	}
 }
 
@@ -359,6 +370,9 @@ func (c *call) openTap() {
 	c.media.tap = tap
 	grant := c.law.scribe.granted().Hash()
 	c.latest.Store(&grant)
+	if r, ok := c.law.sink.(interface{ ID() string }); ok {
+		c.view.RecordingID = r.ID()
+	}
 	for cause, now := range c.gaps() {
 		if now {
 			tap.Pause(cause)

@@ -27,9 +27,9 @@ type Gate struct {
 
 	mu      sync.Mutex // guards the next four: never held during I/O or a post
 	dialogs map[dialogKey]*leg
-	live    map[*call]struct{}
-	closed  bool          // no call is taken any more
-	changed chan struct{} // closed and remade when a call ends
+	live    map[string]*call // by the id of ours
+	closed  bool             // no call is taken any more
+	changed chan struct{}    // closed and remade when a call ends
 
 	calls   sync.WaitGroup  // goroutines of calls and their scribes
 	pings   sync.WaitGroup  // goroutines that ping peers, and that follow DNS
@@ -85,7 +85,7 @@ func init() {
 // New binds every listening socket; nothing is read before Start.
 func New(cfg Config) (*Gate, error) {
 	g := &Gate{cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Registerer),
-		dialogs: map[dialogKey]*leg{}, live: map[*call]struct{}{}, changed: make(chan struct{})}
+		dialogs: map[dialogKey]*leg{}, live: map[string]*call{}, changed: make(chan struct{})}
 	g.stopCtx, g.stop = context.WithCancel(context.Background())
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
@@ -271,7 +271,7 @@ func (g *Gate) endAll() {
 	g.mu.Lock()
 	g.closed = true
 	var calls []*call
-	for c := range g.live {
+	for _, c := range g.live {
 		calls = append(calls, c)
 	}
 	g.mu.Unlock()
@@ -309,7 +309,7 @@ func (g *Gate) release(c *call) {
 			}
 		}
 	}
-	delete(g.live, c)
+	delete(g.live, c.id)
 	c.a.side.limits.live--
 	close(g.changed)
 	g.changed = make(chan struct{})

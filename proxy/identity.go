@@ -65,12 +65,13 @@ func (c *call) suspect(why string) {
 // partyChanged tells the consent that somebody new is on the line.
 func (c *call) partyChanged(l *leg) {
 	c.log.Info("party changed", "side", l.side.name())
-	if c.law.session == nil {
-		return
-	}
 	who := l.asserted
 	if who == "" {
 		who = l.named
+	}
+	c.view.renew(l.party, who)
+	if c.law.session == nil {
+		return
 	}
 	c.consent(consent.Event{Kind: consent.PartyChanged, Party: l.party, Who: who})
 }

@@ -44,12 +44,13 @@ const (
 	evTimer    // a timer of the call ran out
 	evConsent  // something for the consent session
 	evRecorder // a recorder is ready, or not
+	evSteer    // somebody at the console wants something
 	eventKinds
 )
 
 func (k eventKind) String() string {
 	return [...]string{"provisional", "answer", "refusal", "cancel", "ack", "bye", "offer", "request",
-		"stray_2xx", "end", "reply", "timer", "consent", "recorder"}[k]
+		"stray_2xx", "end", "reply", "timer", "consent", "recorder", "steer"}[k]
 }
 
 // event is one thing that happened; which fields are set depends on its kind.
@@ -60,7 +61,8 @@ type event struct {
 	req     *sip.Request  // ACK, CANCEL
 	res     *sip.Response // responses; nil where none came
 	run     func()        // evReply, evTimer
-	consent consent.Event // evConsent, evRecorder
+	consent consent.Event // evConsent, evRecorder, evSteer
+	done    chan<- error  // evSteer: takes one answer without waiting
 	opened  opened        // evRecorder
 	asked   int           // evConsent: which asking it answers; 0 is any
 	attempt int           // responses to the call's INVITE: which attempt they answer
@@ -77,6 +79,7 @@ var always = map[eventKind]transition{
 	evTimer:    (*call).runEvent,
 	evConsent:  (*call).onConsent,
 	evRecorder: (*call).onRecorder,
+	evSteer:    (*call).onSteer,
 	evStray2xx: (*call).onStray2xx,
 }
 

@@ -59,6 +59,12 @@ var mutations = []mutation{
 	{"3: a withdrawal doesn't close the tap", "consent/recording.go",
 		"acts := []Act{{Do: CloseTap, Reason: string(Withdrawn)},\n		{Do: Append,", "acts := []Act{\n		{Do: Append,",
 		"./consent", "TestEveryStateTimesEveryEvent|TestKeySequences"},
+	{"3: the console doesn't wait until a pause holds", "proxy/steer.go",
+		"	select {\n	case err := <-done:\n		return err\n	case <-ctx.Done():", "	select {\n	case err := <-done:\n		return err\n	default:\n		return nil\n	case <-ctx.Done():",
+		"./proxy", "TestInvariant3_SteeringFromOutsideIsABarrier"},
+	{"3: the console says it ended a party's pause", "proxy/steer.go",
+		"!c.law.session.Pauses().Console", "false",
+		"./proxy", "TestNobodyEndsAnothersPause"},
 	// 4. RefusalKeepsTheCall
 	{"4: a refusal ends the call", "consent/asking.go",
 		"if m.policy.OnRefusal == Disconnect && k != Failed {", "if k != Failed {",
@@ -88,7 +94,7 @@ var mutations = []mutation{
 		"./consent", "TestPoliciesMatchInOrder"},
 	// 7. EveryConsentedCallIsAccounted
 	{"7: a late grant stays open", "consent/recording.go",
-		"	m.closed = true\n	return []Act{{Do: Append, Record: m.record(Failed, ev.At, \"the recording had not begun when it had to end\")}}", "	m.closed = true\n	return nil",
+		"	m.closed = true\n	return []Act{{Do: Append, Record: m.record(Failed, ev, \"the recording had not begun when it had to end\")}}", "	m.closed = true\n	return nil",
 		"./consent", "TestAGrantThatComesTooLateIsClosed"},
 	{"7: start-up leaves grants open", "store/recover.go",
 		"	for g := range s.audit.openGrants() {\n", "	for g := range s.audit.openGrants() {\n		if true {\n			break\n		}\n",

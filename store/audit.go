@@ -370,6 +370,9 @@ func (a *Audit) isOpen(grant consent.Hash) bool {
 	return open
 }
 
+// Origin is the log's name, in its checkpoints: no other log has it.
+func (a *Audit) Origin() string { return a.origin }
+
 // Size is the number of entries.
 func (a *Audit) Size() int64 {
 	a.mu.Lock()

@@ -92,6 +92,12 @@ func idBytes(id string) (raw [idSize]byte, err error) {
 	return [idSize]byte(b), nil
 }
 
+// CheckID says whether a text can be a recording's name.
+func CheckID(id string) error {
+	_, err := idBytes(id)
+	return err
+}
+
 // index puts a recording's row and what it is found by.
 func (t keysTx) index(id string, r row, sum Summary) error {
 	return errors.Join(t.put(id, r, sum), t.Bucket(bGrant).Put(r.Grant[:], []byte(id)))

@@ -104,10 +104,10 @@ func prepareKeyring(ctx context.Context, db *bolt.DB, dir string, cell rootcell.
 	case oldVersion, schemaVersion:
 		root, err = rootOf(ctx, dir, cell, epoch)
 	default:
-		err = wrongVersion(version)
+		return nil, wrongVersion(version)
 	}
 	if err != nil {
-		return nil, err
+		return nil, rootRefused{err}
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
 		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bCatalog, bGrant, bErasing, bRights, bRequest, bErasure, bWaiting, bTouched, bRotation} {

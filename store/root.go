@@ -74,3 +74,14 @@ func nameOf(cell rootcell.Cell) string {
 	d := cell.Describe()
 	return d.Driver + " " + d.Holder
 }
+
+// ErrRoot means that the root cell doesn't give the key that all others hang
+// under.
+var ErrRoot = errors.New("the root key can't be had")
+
+// rootRefused is an error that is ErrRoot.
+type rootRefused struct{ error }
+
+func (rootRefused) Is(target error) bool { return target == ErrRoot }
+
+func (r rootRefused) Unwrap() error { return r.error }

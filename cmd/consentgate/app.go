@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"consentgate/breach/alarm"
 	"consentgate/consent"
 	"consentgate/media"
 	"consentgate/media/prompt"
@@ -27,6 +29,7 @@ type App struct {
 	cfg    *Config
 	log    *slog.Logger
 	store  *opening
+	alarms *alarm.Watch
 	engine *media.Engine
 	gate   *proxy.Gate
 	ops    *opsServer
@@ -48,6 +51,10 @@ func NewApp(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 	if a.engine, err = media.NewEngine(media.Config{Pool: pool, Metrics: media.NewMetrics(reg, pool), Log: log, Timeout: cfg.Media.Timeout}); err != nil {
 		return nil, err
 	}
+	rules := alarm.Options{Dir: cfg.DataDir, Node: cfg.Node, Rules: cfg.Alarms.Rules, Hook: cfg.Alarms.Hook, Log: log, Registerer: reg}
+	if a.alarms, err = alarm.New(rules); err != nil {
+		return nil, errors.Join(err, a.engine.Close())
+	}
 	a.openStore(reg)
 	a.trace = openTracing(cfg, reg, log)
 	if a.gate, err = proxy.New(a.gateConfig(ctx, reg)); err != nil {
@@ -68,7 +75,7 @@ func (a *App) openStore(reg prometheus.Registerer) {
 		o.Log, o.Registerer = a.log, reg
 		root, err := openRoot(a.cfg)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("%w: %w", store.ErrRoot, err)
 		}
 		o.Root = root
 		s, err := store.Open(o)
@@ -76,7 +83,7 @@ func (a *App) openStore(reg prometheus.Registerer) {
 			return nil, nil, errors.Join(err, root.Close())
 		}
 		return s, root, nil
-	}, openPatience, openAgain, a.log)
+	}, openPatience, openAgain, &alarms{Watch: a.alarms}, a.log)
 	promauto.With(reg).NewGaugeFunc(prometheus.GaugeOpts{Name: "consentgate_recording_possible",
 		Help: "1 if the data directory is open and its disk has room. At 0 calls go on, nobody is asked and nothing is recorded."},
 		func() float64 {

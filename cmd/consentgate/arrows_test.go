@@ -11,6 +11,8 @@ import (
 // library's.
 var arrows = map[string][]string{
 	"consentgate/consent":             {},
+	"consentgate/breach":              {},
+	"consentgate/breach/alarm":        {"breach", "internal/durable"},
 	"consentgate/internal/durable":    {},
 	"consentgate/internal/datagram":   {},
 	"consentgate/internal/chaos":      {},
@@ -45,7 +47,7 @@ var arrows = map[string][]string{
 	"consentgate/console/access":      {"console/access/attempts", "console/access/oidc", "console/access/passwords"},
 	"consentgate/console/office":      {"consent", "console/access", "store", "store/evidence", "store/rights"},
 	"consentgate/cmd/consentgate": {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "store/checkpoint", "store/phone", "store/rights", "store/witness", "internal/phone",
-		"console/access/passwords", "internal/durable", "store/rootcell", "store/rootcell/backup", "store/rootcell/pkcs11cell", "store/rootcell/tpmcell", "store/rootcell/vaultcell", "store/rootcell/wrapcell"},
+		"breach", "breach/alarm", "console/access/passwords", "internal/durable", "store/rootcell", "store/rootcell/backup", "store/rootcell/pkcs11cell", "store/rootcell/tpmcell", "store/rootcell/vaultcell", "store/rootcell/wrapcell"},
 	"consentgate/console/access/attempts":  {},
 	"consentgate/console/access/oidc":      {},
 	"consentgate/console/access/passwords": {},

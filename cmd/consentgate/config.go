@@ -48,6 +48,7 @@ type Config struct {
 	Trace         TraceConfig
 	Audit         AuditConfig
 	Retention     RetentionConfig
+	Alarms        AlarmsConfig
 	Hash          [sha256.Size]byte // of the file, for the audit log
 
 	domains []peerDomain // the peers that DNS has to find
@@ -130,6 +131,7 @@ func Default() Config {
 		Trace:         TraceConfig{HEPID: 2001},
 		Audit:         AuditConfig{Every: store.DefaultWitnessEvery, Retention: 3 * 365 * 24 * time.Hour},
 		Retention:     defaultRetention(),
+		Alarms:        defaultAlarms(),
 	}
 }
 

@@ -77,7 +77,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var known []string
-	for _, file := range []string{"parse.go", "disk.go", "erasure.go", "peers.go", "policies.go", "audit.go", "root.go", "retention.go"} {
+	for _, file := range []string{"parse.go", "disk.go", "erasure.go", "peers.go", "policies.go", "audit.go", "root.go", "retention.go", "alarms.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -219,6 +219,15 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"trunks:", "log: {level: loud}\ntrunks:", "allowed: debug, info, warn, error"},
 		{"trunks:", "ops: {listen: here}\ntrunks:", "an address and a port"},
 		{"trunks:", "shutdown_grace: soon\ntrunks:", "a duration is a number and a unit"},
+		{"trunks:", "alarms: {plays: {most: -1}}\ntrunks:", `alarms.plays.most: "-1": a whole number`},
+		{"trunks:", "alarms: {plays: {within: 31d}}\ntrunks:", `alarms.plays.within: "31d": allowed`},
+		{"trunks:", "alarms: {hours: {days: [monday]}}\ntrunks:", `alarms.hours.days[0]: "monday": allowed: sun, mon`},
+		{"trunks:", "alarms: {hours: {from: 7}}\ntrunks:", `alarms.hours.from: "7": a time of the day in quotes`},
+		{"trunks:", "alarms: {hours: {from: \"20:00\"}}\ntrunks:", "alarms.hours: from isn't before until"},
+		{"trunks:", "alarms: {hours: {zone: CEST}}\ntrunks:", `alarms.hours.zone: "CEST": a time zone's name`},
+		{"trunks:", "alarms: {honey: [x]}\ntrunks:", `alarms.honey[0]: "x"`},
+		{"trunks:", "alarms: {webhook: {url: \"http://192.0.2.1/\"}}\ntrunks:", "https:// is required"},
+		{"trunks:", "alarms: {webhook: {token_file: config_test.go}}\ntrunks:", "token_file belongs to a url"},
 		{"trunks:", "console: {listen: \"192.0.2.1:80\"}\ntrunks:", "is required when listen isn't a loopback address"},
 		{"trunks:", "console: {users: [{name: a, role: boss, password: x}]}\ntrunks:", "allowed: operator, agent-lead, officer, auditor"},
 		{"trunks:", "console: {users: [{name: a, role: officer, password: secret}]}\ntrunks:", "never the password itself"},

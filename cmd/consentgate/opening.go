@@ -32,6 +32,7 @@ var errNoStore = errors.New("the data directory isn't open")
 type opening struct {
 	open  func() (*store.Store, rootcell.Cell, error)
 	again time.Duration
+	watch *alarms // of what is opened; nil: there is none
 	log   *slog.Logger
 
 	store atomic.Pointer[store.Store] // nil until it is open
@@ -43,8 +44,8 @@ type opening struct {
 
 // openLate begins to open, and waits for the first try, but no longer than patience.
 // After a failure it tries again each time that again has gone by.
-func openLate(open func() (*store.Store, rootcell.Cell, error), patience, again time.Duration, log *slog.Logger) *opening {
-	o := &opening{open: open, again: again, log: log, tried: make(chan struct{}), quit: make(chan struct{})}
+func openLate(open func() (*store.Store, rootcell.Cell, error), patience, again time.Duration, watch *alarms, log *slog.Logger) *opening {
+	o := &opening{open: open, again: again, watch: watch, log: log, tried: make(chan struct{}), quit: make(chan struct{})}
 	o.done.Go(o.run)
 	select {
 	case <-o.tried:
@@ -70,6 +71,7 @@ func (o *opening) try(first bool) bool {
 	if err == nil {
 		o.root = root
 		o.store.Store(s)
+		o.watch.opened(s)
 		if !first {
 			o.log.Info("the data directory is open: recordings are possible")
 		}
@@ -79,6 +81,9 @@ func (o *opening) try(first bool) bool {
 	if first {
 		close(o.tried)
 	}
+	if err != nil {
+		o.watch.refused(err) // which may take a while
+	}
 	return err == nil
 }
 
@@ -86,6 +91,7 @@ func (o *opening) try(first bool) bool {
 func (o *opening) stop() error {
 	close(o.quit)
 	o.done.Wait()
+	o.watch.stop()
 	var err error
 	if s := o.store.Load(); s != nil {
 		err = s.Close()

@@ -38,7 +38,7 @@ func becomesReady(t *testing.T, o *opening) {
 func TestAStartDoesNotWaitForADataDirectoryThatHangs(t *testing.T) {
 	answers := make(chan struct{})
 	open := opensIn(t)
-	o := openLate(func() (*store.Store, rootcell.Cell, error) { <-answers; return open() }, time.Millisecond, time.Hour,
+	o := openLate(func() (*store.Store, rootcell.Cell, error) { <-answers; return open() }, time.Millisecond, time.Hour, nil,
 		slog.New(slog.DiscardHandler))
 	ctx := context.Background()
 	_, appended := o.Append(ctx, consent.Record{})
@@ -64,7 +64,7 @@ func TestADataDirectoryThatCannotBeOpenedIsTriedAgain(t *testing.T) {
 			return nil, nil, errors.New("no disk")
 		}
 		return open()
-	}, time.Hour, time.Millisecond, slog.New(slog.DiscardHandler))
+	}, time.Hour, time.Millisecond, nil, slog.New(slog.DiscardHandler))
 	becomesReady(t, o)
 	if err := o.stop(); err != nil {
 		t.Error(err)
@@ -73,7 +73,7 @@ func TestADataDirectoryThatCannotBeOpenedIsTriedAgain(t *testing.T) {
 
 func TestAStopEndsTheTries(t *testing.T) {
 	o := openLate(func() (*store.Store, rootcell.Cell, error) { return nil, nil, errors.New("no disk") }, time.Hour, time.Hour,
-		slog.New(slog.DiscardHandler))
+		nil, slog.New(slog.DiscardHandler))
 	if err := o.stop(); err != nil {
 		t.Error(err)
 	}

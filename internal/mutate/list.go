@@ -194,6 +194,13 @@ var mutations = []mutation{
 	{"12: the picture passes while the parties are apart", "media/opaque.go",
 		"if !r.bridged.Load() {", "if false {",
 		"./media", "TestNothingOpaquePassesBeforeBridge"},
+	// Breaches
+	{"33: honey isn't watched", "breach/rules.go",
+		"{ return d.honey[a.recording] }", "{ return false }",
+		"./breach", "TestEachRuleFiresAndItsNearMissDoesNot"},
+	{"33: an alarm that wasn't taken is forgotten", "breach/alarm/hook.go",
+		"		t.failed(err)\n", "		t.failed(err)\n		break\n",
+		"./cmd/consentgate", "TestAnAlarmIsToldUntilItIsTaken"},
 	// SRTP
 	{"srtp: a side that must have keys goes without", "proxy/insecure.go",
 		"	return p.Clear() && !l.strict()\n", "	return p.Clear()\n",

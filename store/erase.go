@@ -39,8 +39,11 @@ func (s *Store) eraseSealed(ctx context.Context, id string, grant consent.Hash, 
 		case err != nil:
 			return err
 		case ok:
-			sum, err = t.summary(id, r)
-			return errors.Join(err, t.unindex(id, r), t.beginErasure(id, r, ev, told))
+			if sum, err = t.summary(id, r); err != nil {
+				return err
+			}
+			month, err := t.unindex(id, r)
+			return errors.Join(err, t.beginErasure(id, r, month, ev, told))
 		case t.Bucket(bErasing).Get([]byte(id)) != nil: // a try that was given up came through after all
 			return nil
 		}

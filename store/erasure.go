@@ -45,7 +45,7 @@ type erasure struct {
 	Logical    time.Time `json:"logical"`
 	Given      given     `json:"given"`
 	KEK        string    `json:"kek"`             // the bucket key that wrapped the grant's when it was dropped
-	Month      string    `json:"month"`           // of the recording, in the index
+	Month      string    `json:"month,omitempty"` // the key that what the catalog had of it goes with
 	Epoch      uint64    `json:"epoch,omitempty"` // of the root that it goes with; 0: not known yet
 	Entry      int64     `json:"entry,omitempty"` // of erasure.shredded; 0: it isn't yet
 	Shredded   time.Time `json:"shredded,omitzero"`
@@ -93,15 +93,15 @@ func commit(what string, salt []byte, text string) []byte {
 }
 
 // beginErasure takes a grant's key away, and notes in the same transaction what
-// is left to do: a crash from here on leaves it to recovery.
-func (t keysTx) beginErasure(id string, r row, ev recordingEvent, told told) error {
+// is left to do: a crash from here on leaves it to recovery. month is unindex's.
+func (t keysTx) beginErasure(id string, r row, month string, ev recordingEvent, told told) error {
 	var g grantRow
 	if err := json.Unmarshal(t.Bucket(bGrantKey).Get(r.Grant[:]), &g); err != nil {
 		return fmt.Errorf("the key of grant %s: %w", r.Grant, err)
 	}
 	salt := newKey()
 	e := erasure{Salt: salt[:], Commitment: commit(asErasedGrant, salt[:], r.Grant.String()), Cause: causeOf(salt[:], ev.Reason),
-		Requested: told.requested, Logical: time.Now().UTC(), Given: told.given, KEK: g.kek()}
+		Requested: told.requested, Logical: time.Now().UTC(), Given: told.given, KEK: g.kek(), Month: month}
 	if e.Requested.IsZero() {
 		e.Requested = e.Logical
 	}

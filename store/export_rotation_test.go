@@ -23,8 +23,8 @@ const PayloadsAtOnce = payloadsAtOnce
 // Points are all of them, in the order in which they are reached first.
 func Points() []string {
 	out := []string{"erase.dropped", "erase.unlinked", "erase.logged", "erase.done", "rotate.renewed", "rotate.moving", "rotate.moved",
-		"rotate.noted"}
-	for _, s := range append(toTheTurn[2:len(toTheTurn):len(toTheTurn)], toTheEnd...) {
+		"rotate.resealing", "rotate.resealed", "rotate.noted"}
+	for _, s := range append(toTheTurn[3:len(toTheTurn):len(toTheTurn)], toTheEnd...) {
 		if s.point == "rotate.destroyed" {
 			out = append(out, "rotate.destroying")
 		}

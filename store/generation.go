@@ -64,38 +64,50 @@ func (t keysTx) renew(first bool) error {
 	}
 	if first {
 		for bucket, latest := range t.generations() {
-			if latest == 0 {
+			if latest == 0 && strings.HasPrefix(bucket, ofRecording) {
 				touched = append(touched, bucket)
 			}
 		}
 	}
 	for _, id := range touched {
 		bucket, n := parseKEK(id)
-		if !strings.HasPrefix(id, ofRecording) || t.generation(bucket) != n || t.Bucket(bKEK).Get([]byte(id)) == nil {
-			continue // a month's, renewed before, or gone
+		month, ofMonth := strings.CutPrefix(bucket, ofCatalog)
+		if !ofMonth && !strings.HasPrefix(bucket, ofRecording) || t.generation(bucket) != n || t.Bucket(bKEK).Get([]byte(id)) == nil {
+			continue // requests', renewed before, or gone
+		}
+		if ofMonth && t.resealing(month) != nil {
+			continue // it has a predecessor still; its turn comes with the next rotation
 		}
 		if _, err := t.need(bKEK, asBucketKey, kekID(bucket, n+1)); err != nil {
 			return err
+		}
+		if ofMonth {
+			if err := t.beginResealing(month); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// generations are the present ones of all buckets that wrap grants' keys.
+// generations are the present ones of all buckets that are renewed.
 func (t keysTx) generations() map[string]int {
 	out := map[string]int{}
-	for _, id := range t.grantKEKs() {
+	for _, id := range t.renewable() {
 		bucket, n := parseKEK(id)
 		out[bucket] = max(out[bucket], n)
 	}
 	return out
 }
 
-func (t keysTx) grantKEKs() (ids []string) {
-	prefix := []byte(ofRecording)
+// renewable are the keys of buckets that wrap grants' keys, and of the catalog's
+// months.
+func (t keysTx) renewable() (ids []string) {
 	cur := t.Bucket(bKEK).Cursor()
-	for k, _ := cur.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = cur.Next() {
-		ids = append(ids, string(k))
+	for _, prefix := range [][]byte{[]byte(ofCatalog), []byte(ofRecording)} {
+		for k, _ := cur.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = cur.Next() {
+			ids = append(ids, string(k))
+		}
 	}
 	return ids
 }
@@ -103,7 +115,7 @@ func (t keysTx) grantKEKs() (ids []string) {
 // stale lists the bucket keys that have a successor.
 func (t keysTx) stale() map[string]bool {
 	out, latest := map[string]bool{}, t.generations()
-	for _, id := range t.grantKEKs() {
+	for _, id := range t.renewable() {
 		if bucket, n := parseKEK(id); n < latest[bucket] {
 			out[id] = true
 		}

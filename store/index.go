@@ -103,10 +103,11 @@ func (t keysTx) index(id string, r row, sum Summary) error {
 	return errors.Join(t.put(id, r, sum), t.Bucket(bGrant).Put(r.Grant[:], []byte(id)))
 }
 
-// unindex takes all of it away again. The grant's key stays.
-func (t keysTx) unindex(id string, r row) error {
-	return errors.Join(t.Bucket(bRecording).Delete([]byte(id)), t.Bucket(bRights).Delete([]byte(id)),
-		t.Bucket(bGrant).Delete(r.Grant[:]), t.unlist(id, r))
+// unindex takes all of it away again, and says which key what the catalog had of
+// it goes with. The grant's key stays.
+func (t keysTx) unindex(id string, r row) (kek string, err error) {
+	kek, err = t.unlist(id, r)
+	return kek, errors.Join(err, t.Bucket(bRecording).Delete([]byte(id)), t.Bucket(bRights).Delete([]byte(id)), t.Bucket(bGrant).Delete(r.Grant[:]))
 }
 
 // forget takes a recording's rows away. What the log has of its grant stays, and
@@ -117,6 +118,7 @@ func (s *Store) forget(ctx context.Context, id string) error {
 		if err != nil || !ok {
 			return err
 		}
-		return t.unindex(id, r)
+		_, err = t.unindex(id, r)
+		return err
 	})
 }

@@ -31,6 +31,7 @@ var (
 	bWaiting   = []byte("waiting")   // recording id of an erasure that isn't shredded yet -> nothing
 	bTouched   = []byte("touched")   // id of a bucket key that wrapped a key which was dropped -> nothing
 	bRotation  = []byte("rotation")  // kNow -> the rotation under way
+	bResealing = []byte("resealing") // month of the catalog -> the key of the block from which on it is under its key's predecessor
 )
 
 const (
@@ -110,7 +111,7 @@ func prepareKeyring(ctx context.Context, db *bolt.DB, dir string, cell rootcell.
 		return nil, rootRefused{err}
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bCatalog, bGrant, bErasing, bRights, bRequest, bErasure, bWaiting, bTouched, bRotation} {
+		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bCatalog, bGrant, bErasing, bRights, bRequest, bErasure, bWaiting, bTouched, bRotation, bResealing} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -41,17 +42,26 @@ var (
 )
 
 // catalog is the list that recordings are found in.
-func (t keysTx) catalog() *catalog.Catalog {
-	return catalog.In(t.Bucket(bCatalog), func(month string, create bool) (catalog.Key, bool, error) {
-		k, err := t.lookup(bKEK, asBucketKey, ofCatalog+month)
-		if errors.Is(err, errNoKey) && create {
-			k, err = t.need(bKEK, asBucketKey, ofCatalog+month)
-		}
-		if errors.Is(err, errNoKey) {
-			return k, false, nil
-		}
-		return k, err == nil, err
-	})
+func (t keysTx) catalog() *catalog.Catalog { return catalog.In(t.Bucket(bCatalog), t.monthKey) }
+
+// monthKey is what the catalog has of a month is sealed under. It gets a successor
+// as buckets do, and is then between two keys for a while.
+func (t keysTx) monthKey(month string, create bool) (k catalog.MonthKey, ok bool, err error) {
+	bucket := ofCatalog + month
+	n := t.generation(bucket)
+	if create {
+		k.Key, err = t.need(bKEK, asBucketKey, kekID(bucket, n))
+	} else {
+		k.Key, err = t.lookup(bKEK, asBucketKey, kekID(bucket, n))
+	}
+	if errors.Is(err, errNoKey) {
+		return k, false, nil
+	}
+	if from := t.resealing(month); from != nil && err == nil {
+		k.From = from
+		k.Old, err = t.lookup(bKEK, asBucketKey, kekID(bucket, n-1))
+	}
+	return k, err == nil, err
 }
 
 // list puts a recording where it is found, or changes what is there.
@@ -81,37 +91,41 @@ func (t keysTx) list(id string, r row, sum Summary) error {
 	})
 }
 
-// unlist takes a recording out of the list. Nothing has to be known of it but its
-// row.
-func (t keysTx) unlist(id string, r row) error {
+// unlist takes a recording out of the list, and says which key what the list had
+// of it goes with; "": it had nothing. Nothing has to be known of it but its row.
+func (t keysTx) unlist(id string, r row) (kek string, err error) {
 	raw, err := idBytes(id)
 	if err != nil {
-		return err
+		return "", err
 	}
 	old, removed, err := t.catalog().Remove(catalog.Position{Start: r.Start, ID: raw})
 	if err != nil {
-		return fmt.Errorf("taking recording %s out of the list: %w", id, err)
+		return "", fmt.Errorf("taking recording %s out of the list: %w", id, err)
 	}
 	if !removed {
-		return nil
+		return "", nil
 	}
-	if err := t.Bucket(bTouched).Put([]byte(ofCatalog+catalog.Month(r.Start)), nil); err != nil {
-		return err
+	if kek, err = t.lastKey(catalog.Month(r.Start)); err != nil {
+		return "", err
+	}
+	if err := t.Bucket(bTouched).Put([]byte(kek), nil); err != nil {
+		return "", err
 	}
 	k, err := t.lookup(bSystem, asSystemKey, numberIndex)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return t.tally(k, func(n tally) { n.add(old, -1) })
+	return kek, t.tally(k, func(n tally) { n.add(old, -1) })
 }
 
-// renewMonth puts what the catalog has of a month under a new key: with the root
-// that wrapped the old one, what was erased goes. It is for keyring.turn, in the
-// transaction that it gives as from.
-func (t keysTx) renewMonth(month string) error {
-	next := newKey()
-	if err := t.catalog().Reseal(month, next); err != nil {
-		return fmt.Errorf("the catalog of %s: %w", month, err)
+// lastKey is the last of a month's keys that a row of it may have been under: while
+// it is between two it may have been under either, once that has begun.
+func (t keysTx) lastKey(month string) (kek string, err error) {
+	begin, err := catalog.Begin(month)
+	bucket := ofCatalog + month
+	n := t.generation(bucket)
+	if bytes.Equal(t.resealing(month), begin) {
+		n--
 	}
-	return t.Bucket(bKEK).Put([]byte(ofCatalog+month), seal(t.root, asBucketKey, ofCatalog+month, next[:]))
+	return kekID(bucket, n), err
 }

@@ -83,41 +83,103 @@ func TestKeysDBShowsNoNumberAndNoHashOfOne(t *testing.T) {
 	}
 }
 
-// TestAMonthIsFoundUnderItsNewKeyAlone: renewMonth, as a rotation calls it.
-func TestAMonthIsFoundUnderItsNewKeyAlone(t *testing.T) {
-	s, cell, _ := filled(t, 300)
+// TestAMonthBetweenTwoKeysIsFoundAndThenUnderTheNewOneAlone: recordings come and go
+// meanwhile, before and behind the place where it stands.
+func TestAMonthBetweenTwoKeysIsFoundAndThenUnderTheNewOneAlone(t *testing.T) {
+	s, _, _ := filled(t, 700)
 	defer func() { must(t, s.Close()) }()
 	ctx := context.Background()
-	old := map[string]key{}
-	monthKeys := func(into map[string]key) func(t keysTx) error {
-		return func(t keysTx) error {
+	monthKeys := func() map[string]key {
+		out := map[string]key{}
+		must(t, s.keys.view(func(t keysTx) error {
 			for _, month := range []string{"2026-03", "2026-04"} {
-				k, err := t.lookup(bKEK, asBucketKey, ofCatalog+month)
-				if err != nil {
-					return err
+				k, ok, err := t.monthKey(month, false)
+				if err != nil || !ok {
+					return errors.Join(err, errNoKey)
 				}
-				into[month] = k
+				out[month] = key(k.Key)
 			}
 			return nil
-		}
+		}))
+		return out
 	}
-	must(t, s.keys.view(monthKeys(old)))
-	root, err := cell.Make(ctx, 2)
-	must(t, err, s.keys.turn(ctx, 2, root, func(from, _ keysTx) error { return from.renewMonth("2026-04") }), cell.Destroy(ctx, 1))
-	now := map[string]key{}
-	must(t, s.keys.view(monthKeys(now)))
-	if now["2026-03"] != old["2026-03"] || now["2026-04"] == old["2026-04"] {
-		t.Error("another month's key was changed, or none")
+	found := func() []Summary {
+		page, _, err := s.Search(Query{Party: filledNumber, Limit: MaxPage})
+		must(t, err)
+		return page
+	}
+	old, want := monthKeys(), 700
+	must(t, s.keys.update(ctx, func(t keysTx) error {
+		return errors.Join(t.Bucket(bTouched).Put([]byte(ofCatalog+"2026-04"), nil), t.renew(false))
+	}))
+	for month := "2026-04"; month != ""; {
+		for _, i := range []int{50, 690} { // in the first block, and the last
+			must(t, s.keys.update(ctx, func(t keysTx) error { return fillOne(t, s.numbers, i) }))
+			want++
+		}
+		page := found()
+		must(t, s.forget(ctx, page[1].ID), s.forget(ctx, page[len(page)-40].ID))
+		if want -= 2; len(found()) != want {
+			t.Fatalf("%d are found, want %d", len(found()), want)
+		}
+		must(t, s.keys.update(ctx, func(k keysTx) error {
+			from, err := k.catalog().Reseal(month, 1)
+			if from == nil {
+				return errors.Join(err, k.Bucket(bResealing).Delete([]byte(month)))
+			}
+			return errors.Join(err, k.Bucket(bResealing).Put([]byte(month), from))
+		}))
+		var err error
+		month, err = s.keys.monthToReseal()
+		must(t, err)
+	}
+	now := monthKeys()
+	if now["2026-03"] != old["2026-03"] || now["2026-04"] == old["2026-04"] || len(found()) != want {
+		t.Error("another month's key was changed, or none, or something isn't found")
 	}
 	must(t, s.keys.view(func(k keysTx) error {
-		c := catalog.In(k.Bucket(bCatalog), func(month string, _ bool) (catalog.Key, bool, error) { return old[month], true, nil })
+		c := catalog.In(k.Bucket(bCatalog), func(month string, _ bool) (catalog.MonthKey, bool, error) {
+			return catalog.MonthKey{Key: old[month]}, true, nil
+		})
 		if err := c.Scan(catalog.Any(), func(catalog.Row) (bool, error) { return true, nil }); !errors.Is(err, catalog.ErrSealed) {
 			t.Errorf("under the old keys: %v", err)
 		}
 		return nil
 	}))
-	if page, _, err := s.Search(Query{Party: filledNumber, Limit: MaxPage}); err != nil || len(page) != 300 {
-		t.Errorf("%d are found, %v", len(page), err)
+}
+
+// TestWhatIsErasedWhileItsMonthIsBetweenTwoKeysGoesWithBoth: a rotation was cut off,
+// and the next one keeps the newer of the two, which lies on the disk with what was
+// erased. So it goes with the one after that.
+func TestWhatIsErasedWhileItsMonthIsBetweenTwoKeysGoesWithBoth(t *testing.T) {
+	s, _, _ := filled(t, 300)
+	defer func() { must(t, s.Close()) }()
+	ctx := context.Background()
+	const month = "2026-04"
+	must(t, s.keys.update(ctx, func(t keysTx) error {
+		return errors.Join(t.Bucket(bTouched).Put([]byte(ofCatalog+month), nil), t.renew(false))
+	}))
+	victim := func(i int) Summary {
+		page, _, err := s.Search(Query{Limit: 300})
+		must(t, err)
+		return page[len(page)-1-i]
+	}
+	epoch := func(id string) uint64 {
+		e, ok, _, err := s.erasure(id)
+		if must(t, err); !ok || e.Entry == 0 {
+			t.Errorf("it isn't final: %+v", e)
+		}
+		return e.Epoch
+	}
+	before := victim(50) // the first recordings of April are in its first block
+	must(t, s.eraseSealed(ctx, before.ID, before.Grant, "asked"), s.keys.update(ctx, func(k keysTx) error {
+		from, err := k.catalog().Reseal(month, 1)
+		return errors.Join(err, k.Bucket(bResealing).Put([]byte(month), from))
+	}))
+	between := victim(60)
+	must(t, s.eraseSealed(ctx, between.ID, between.Grant, "asked"), s.Rotate(ctx))
+	if a, b := epoch(before.ID), epoch(between.ID); a != 1 || b != 2 {
+		t.Errorf("what went before that went with epoch %d, what went then with epoch %d", a, b)
 	}
 }
 

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -66,6 +65,7 @@ var (
 	toTheTurn = []rotationStep{
 		{"rotate.renewed", (*rotating).renewBuckets},
 		{"rotate.moved", func(r *rotating, ctx context.Context) error { return r.moveSurvivors(ctx) }},
+		{"rotate.resealed", (*rotating).resealMonths},
 		{"rotate.made", (*rotating).makeRoot},
 		{"rotate.turned", (*rotating).turnRoot},
 	}
@@ -188,12 +188,18 @@ func (r *rotating) discard(ctx context.Context) error {
 	return nil
 }
 
+// errBetween means that a step of a rotation wasn't done.
+var errBetween = errors.New("internal error: a month of the catalog is between two keys")
+
 // turnRoot puts all keys under the new root, but for those with a successor: what
 // was dropped hangs under these alone, and they stay under the old root.
 func (r *rotating) turnRoot(ctx context.Context) error {
 	next := r.rotation
 	next.Turned = time.Now().UTC()
 	err := r.keys.turn(ctx, r.To, r.root, func(from, _ keysTx) error {
+		if month, _ := from.Bucket(bResealing).Cursor().First(); month != nil {
+			return errBetween // and would lose what is under the one
+		}
 		next.Retired = map[string][]byte{} // a transaction may be tried again
 		for id := range from.stale() {
 			next.Retired[id] = slices.Clone(from.Bucket(bKEK).Get([]byte(id)))
@@ -201,7 +207,7 @@ func (r *rotating) turnRoot(ctx context.Context) error {
 				return err
 			}
 		}
-		return errors.Join(from.doom(r.From), from.renewMonths(), putRotation(from.Tx, next))
+		return errors.Join(from.doom(r.From), putRotation(from.Tx, next))
 	})
 	if err != nil {
 		return err // the next try finds out whether it became durable
@@ -211,11 +217,11 @@ func (r *rotating) turnRoot(ctx context.Context) error {
 }
 
 // doom notes which erasures go with a root: those whose bucket key isn't taken
-// over. Others, made since their bucket was renewed, go with the next.
+// over, nor their month's. Others, made since these were renewed, go with the next.
 func (t keysTx) doom(epoch uint64) error {
 	doomed := map[string]erasure{}
 	err := eachWaiting(t.Tx, func(id string, e erasure) {
-		if e.Epoch == 0 && t.Bucket(bKEK).Get([]byte(e.KEK)) == nil {
+		if e.Epoch == 0 && !t.has(e.KEK) && !t.has(e.Month) {
 			e.Epoch = epoch
 			doomed[id] = e
 		}
@@ -225,7 +231,7 @@ func (t keysTx) doom(epoch uint64) error {
 	}
 	var gone [][]byte
 	err = errors.Join(err, t.Bucket(bTouched).ForEach(func(kek, _ []byte) error {
-		if t.Bucket(bKEK).Get(kek) == nil {
+		if !t.has(string(kek)) {
 			gone = append(gone, slices.Clone(kek))
 		}
 		return nil
@@ -236,23 +242,10 @@ func (t keysTx) doom(epoch uint64) error {
 	return err
 }
 
-// renewMonths puts what the catalog has of a month from which something was taken
-// under a new key.
-func (t keysTx) renewMonths() (err error) {
-	var months []string
-	prefix := []byte(ofCatalog)
-	cur := t.Bucket(bTouched).Cursor()
-	for id, _ := cur.Seek(prefix); bytes.HasPrefix(id, prefix); id, _ = cur.Next() {
-		months = append(months, string(id[len(prefix):]))
-	}
-	for _, month := range months {
-		err = errors.Join(err, t.renewMonth(month), t.Bucket(bTouched).Delete([]byte(ofCatalog+month)))
-	}
-	return err
-}
+func (t keysTx) has(kek string) bool { return t.Bucket(bKEK).Get([]byte(kek)) != nil }
 
-// openAll reads every wrapped key anew and opens it under the new root. Before
-// that is done the old one isn't touched.
+// openAll reads every wrapped key anew and opens it under the new root, and the
+// catalog. Before that is done the old one isn't touched.
 func (r *rotating) openAll(ctx context.Context) error {
 	r.keys.letGo(r.To)
 	err := r.keys.view(func(t keysTx) error {
@@ -276,11 +269,13 @@ func (r *rotating) openAll(ctx context.Context) error {
 		r.table = hex.EncodeToString(table.Sum(nil))
 		return nil
 	})
-	for at := []byte(nil); err == nil; {
-		if at, err = r.keys.openGrants(at); at == nil {
-			break
+	for _, open := range []func([]byte) ([]byte, error){r.keys.openGrants, r.keys.openCatalog} {
+		for at := []byte(nil); err == nil; {
+			if at, err = open(at); at == nil {
+				break
+			}
+			err = errors.Join(err, ctx.Err())
 		}
-		err = errors.Join(err, ctx.Err())
 	}
 	if err != nil {
 		return fmt.Errorf("opening all keys under the new root; the old one stays until that is done: %w", err)

@@ -25,12 +25,11 @@ const (
 	most = 128
 )
 
-// month has a month's ciphers: one for each column, so that they may share a
-// nonce.
-type month [columns]cipher.AEAD
+// ciphers are one for each column, so that they may share a nonce.
+type ciphers [columns]cipher.AEAD
 
-func newMonth(k Key) *month {
-	var m month
+func newCiphers(k Key) *ciphers {
+	var m ciphers
 	for i, label := range labels {
 		derived, err := hkdf.Expand(sha256.New, k[:], "consentgate/2/catalog/"+label, len(k))
 		if err == nil {
@@ -66,7 +65,7 @@ func rowsIn(value []byte) (int, error) {
 }
 
 // open appends a column's plaintext to buf.
-func (m *month) open(col int, key, value, buf []byte) ([]byte, error) {
+func (m *ciphers) open(col int, key, value, buf []byte) ([]byte, error) {
 	n, err := rowsIn(value)
 	if err != nil {
 		return nil, err
@@ -87,7 +86,7 @@ func about(key, value []byte) []byte {
 }
 
 // rows opens a whole block.
-func (m *month) rows(key, value []byte) ([]Row, error) {
+func (m *ciphers) rows(key, value []byte) ([]Row, error) {
 	n, err := rowsIn(value)
 	if err != nil {
 		return nil, err
@@ -106,7 +105,7 @@ func (m *month) rows(key, value []byte) ([]Row, error) {
 }
 
 // seal makes a block's value.
-func (m *month) seal(key []byte, rows []Row) ([]byte, error) {
+func (m *ciphers) seal(key []byte, rows []Row) ([]byte, error) {
 	if len(rows) == 0 || len(rows) > most {
 		return nil, fmt.Errorf("catalog: internal error: a block of %d rows", len(rows))
 	}

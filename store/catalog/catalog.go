@@ -4,14 +4,44 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
 
+// MonthKey is what a month's blocks are sealed under. While they are put under
+// another key those from From on are under Old still.
+type MonthKey struct {
+	Key  Key
+	Old  Key
+	From []byte // the key of a block; nil: all are under Key
+}
+
 // Keys gives a month's key within the transaction that the catalog is used in.
 // create is true where one may be made; else ok is false if there is none.
-type Keys func(month string, create bool) (k Key, ok bool, err error)
+type Keys func(month string, create bool) (k MonthKey, ok bool, err error)
+
+// month has a month's ciphers.
+type month struct {
+	now, old *ciphers
+	from     []byte
+}
+
+func newMonth(k MonthKey) *month {
+	m := &month{now: newCiphers(k.Key), from: k.From}
+	if k.From != nil {
+		m.old = newCiphers(k.Old)
+	}
+	return m
+}
+
+// of gives the ciphers of a block. Nothing but where it lies decides, so that a
+// block stays readable whatever becomes of its neighbours.
+func (m *month) of(key []byte) *ciphers {
+	if m.from != nil && bytes.Compare(key, m.from) >= 0 {
+		return m.old
+	}
+	return m.now
+}
 
 // Catalog is the catalog within one transaction, and ends with it.
 type Catalog struct {
@@ -72,7 +102,7 @@ func (c *Catalog) load(p Position, create bool) (m *month, key []byte, rows []Ro
 		return nil, nil, nil, err
 	}
 	if value != nil {
-		rows, err = m.rows(key, value)
+		rows, err = m.of(key).rows(key, value)
 	}
 	return m, key, rows, err
 }
@@ -121,7 +151,7 @@ func (c *Catalog) store(m *month, key []byte, rows []Row) error {
 	if len(rows) == 0 {
 		return c.b.Delete(key)
 	}
-	value, err := m.seal(key, rows)
+	value, err := m.of(key).seal(key, rows)
 	if err != nil {
 		return err
 	}
@@ -140,41 +170,4 @@ func (c *Catalog) Remove(p Position) (old Row, removed bool, err error) {
 	}
 	old = rows[i]
 	return old, true, c.store(m, key, slices.Delete(rows, i, i+1))
-}
-
-// Reseal seals a month's blocks under another key. Nothing has to be known of
-// what is in them; the key that Keys gives must be changed in the same
-// transaction, after it.
-func (c *Catalog) Reseal(name string, next Key) error {
-	at, err := time.Parse("2006-01", name)
-	if err != nil {
-		return fmt.Errorf("a month of the catalog: %w", err)
-	}
-	m, first := newMonth(next), Position{Start: at.UnixNano()}
-	type block struct{ key, value []byte }
-	var sealed []block // a bucket mustn't change under its cursor
-	cur := c.b.Cursor()
-	for k, v := cur.Seek(first.key()); k != nil && Month(positionOf(k).Start) == name; k, v = cur.Next() {
-		old, err := c.month(positionOf(k).Start, false)
-		if err != nil {
-			return err
-		}
-		rows, err := old.rows(k, v)
-		if err != nil {
-			return err
-		}
-		key := bytes.Clone(k)
-		value, err := m.seal(key, rows)
-		if err != nil {
-			return err
-		}
-		sealed = append(sealed, block{key, value})
-	}
-	for _, s := range sealed {
-		if err := c.b.Put(s.key, s.value); err != nil {
-			return err
-		}
-	}
-	c.months[name] = m
-	return nil
 }

@@ -85,7 +85,7 @@ func (c *Catalog) Scan(f Filter, each func(Row) (bool, error)) error {
 			from = begin(start).Start
 			until = time.Unix(0, from).UTC().AddDate(0, 1, 0).UnixNano()
 		}
-		if err := s.look(m, k, v); err != nil {
+		if err := s.look(m.of(k), k, v); err != nil {
 			return err
 		}
 		for _, i := range s.hits {
@@ -102,7 +102,7 @@ func (c *Catalog) Scan(f Filter, each func(Row) (bool, error)) error {
 
 // look finds a block's rows that are wanted, the latest first, and opens all of
 // its columns if there are any.
-func (s *scan) look(m *month, key, value []byte) (err error) {
+func (s *scan) look(m *ciphers, key, value []byte) (err error) {
 	n, err := rowsIn(value)
 	if err != nil {
 		return err

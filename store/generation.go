@@ -71,17 +71,17 @@ func (t keysTx) renew(first bool) error {
 	}
 	for _, id := range touched {
 		bucket, n := parseKEK(id)
-		month, ofMonth := strings.CutPrefix(bucket, ofCatalog)
-		if !ofMonth && !strings.HasPrefix(bucket, ofRecording) || t.generation(bucket) != n || t.Bucket(bKEK).Get([]byte(id)) == nil {
+		month, listing := strings.CutPrefix(bucket, ofCatalog)
+		if !listing && !strings.HasPrefix(bucket, ofRecording) || t.generation(bucket) != n || t.Bucket(bKEK).Get([]byte(id)) == nil {
 			continue // requests', renewed before, or gone
 		}
-		if ofMonth && t.resealing(month) != nil {
+		if listing && t.resealing(month) != nil {
 			continue // it has a predecessor still; its turn comes with the next rotation
 		}
 		if _, err := t.need(bKEK, asBucketKey, kekID(bucket, n+1)); err != nil {
 			return err
 		}
-		if ofMonth {
+		if listing {
 			if err := t.beginResealing(month); err != nil {
 				return err
 			}

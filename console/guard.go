@@ -19,25 +19,25 @@ type Authenticator interface {
 	Authenticate(r *http.Request) (access.Principal, error)
 }
 
-// Denier answers a request that may not pass, with 401, 403, 429 or 503, in the way
-// of those who ask: a problem to programs, a page to people.
+// Denier answers a request that may not pass, or can't be served, in the way of
+// those who ask: a problem to programs, a page to people.
 type Denier func(w http.ResponseWriter, r *http.Request, status int)
 
-// guard joins the handlers of all parts into one, in front of which everybody
+// guard joins the handlers of both parts into one, in front of which everybody
 // proves who they are. What the table doesn't have isn't served, and what it has
 // must be there.
-func guard(who Authenticator, deny Denier, parts ...Routes) (http.Handler, error) {
+func guard(c Config) (*http.ServeMux, error) {
 	mux := http.NewServeMux()
 	served := map[string]bool{}
 	var errs []error
-	for _, part := range parts {
-		for pattern, h := range part {
+	for _, part := range []Part{c.API, c.Page} {
+		for pattern, h := range part.Routes {
 			if _, ok := access.Table[pattern]; !ok || served[pattern] {
 				errs = append(errs, fmt.Errorf("route %q isn't in the table of roles, or is there twice", pattern))
 				continue
 			}
 			served[pattern] = true
-			mux.Handle(pattern, admit(pattern, who, deny, h))
+			mux.Handle(pattern, admit(pattern, c, h))
 		}
 	}
 	for pattern := range access.Table {
@@ -49,18 +49,18 @@ func guard(who Authenticator, deny Denier, parts ...Routes) (http.Handler, error
 }
 
 // admit lets those pass to h whom the table lets use its route.
-func admit(pattern string, who Authenticator, deny Denier, h http.Handler) http.Handler {
+func admit(pattern string, c Config, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, err := who.Authenticate(r)
+		p, err := c.Who.Authenticate(r)
 		switch {
 		case err == nil && access.May(pattern, p.Role):
 			r = r.WithContext(access.With(r.Context(), p))
 		case access.Public(pattern):
 		case err != nil:
-			deny(w, r, access.Refusal(w, err))
+			c.denier(r)(w, r, access.Refusal(w, err))
 			return
 		default:
-			deny(w, r, http.StatusForbidden)
+			c.denier(r)(w, r, http.StatusForbidden)
 			return
 		}
 		h.ServeHTTP(w, r)

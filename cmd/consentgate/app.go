@@ -15,6 +15,7 @@ import (
 
 	"consentgate/breach/alarm"
 	"consentgate/consent"
+	"consentgate/console"
 	"consentgate/media"
 	"consentgate/media/prompt"
 	"consentgate/proxy"
@@ -26,14 +27,15 @@ import (
 
 // App is the whole gate. Its parts are opened in order and closed in reverse.
 type App struct {
-	cfg    *Config
-	log    *slog.Logger
-	store  *opening
-	alarms *alarm.Watch
-	engine *media.Engine
-	gate   *proxy.Gate
-	ops    *opsServer
-	trace  *tracing // nil: none is wanted, or none can be had
+	cfg     *Config
+	log     *slog.Logger
+	store   *opening
+	alarms  *alarm.Watch
+	engine  *media.Engine
+	gate    *proxy.Gate
+	ops     *opsServer
+	console *console.Server // nil: nobody may log in, or it can't be served
+	trace   *tracing        // nil: none is wanted, or none can be had
 }
 
 // sealTime bounds how long the last recordings may take to be sealed.
@@ -63,6 +65,7 @@ func NewApp(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 	if a.ops, err = newOpsServer(cfg.Ops, reg, a.gate.Ready, log); err != nil {
 		return nil, errors.Join(err, a.gate.Shutdown(ctx), a.trace.close(), a.store.stop(), a.engine.Close())
 	}
+	a.openConsole()
 	return a, nil
 }
 
@@ -165,6 +168,9 @@ func (p prompts) Stopped(language string) *media.Audio { return p.notices[langua
 func (a *App) Start() {
 	a.ops.start()
 	a.gate.Start()
+	if a.console != nil {
+		a.console.Start()
+	}
 }
 
 // Stop takes no new calls, gives those there are the configured time, seals the
@@ -176,7 +182,7 @@ func (a *App) Stop() error {
 	err := a.gate.Shutdown(grace)
 	seal, cancel := context.WithTimeout(context.Background(), sealTime)
 	defer cancel()
-	return errors.Join(err, a.trace.close(), a.engine.Wait(seal), a.engine.Close(), a.store.stop(), a.ops.stop())
+	return errors.Join(err, stopConsole(a.console), a.trace.close(), a.engine.Wait(seal), a.engine.Close(), a.store.stop(), a.ops.stop())
 }
 
 // opsAddr is where metrics are served; for tests that let the system choose.

@@ -90,6 +90,7 @@ type MediaConfig struct {
 type ConsoleConfig struct {
 	Listen    string
 	Cert, Key string
+	FourEyes  bool // exports and erasures wait for a second officer
 	Users     []UserConfig
 }
 

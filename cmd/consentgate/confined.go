@@ -32,8 +32,8 @@ const (
 )
 
 // runConfined runs a command in a process of its own, with limits, and passes on
-// what it says and how it ends.
-func runConfined(ctx context.Context, args []string, out, errs io.Writer) int {
+// what it says and how it ends. in is its standard input; nil: none.
+func runConfined(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	self, err := os.Executable()
 	if err != nil {
 		return fail(errs, fmt.Errorf("finding this program: %w", err))
@@ -41,7 +41,7 @@ func runConfined(ctx context.Context, args []string, out, errs io.Writer) int {
 	c := exec.CommandContext(ctx, self, args...)
 	c.Env = append(os.Environ(), inside+"=1", "GOTRACEBACK=single")
 	last := &tail{to: errs}
-	c.Stdout, c.Stderr = out, last
+	c.Stdin, c.Stdout, c.Stderr = in, out, last
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err = c.Run()
 	var exit *exec.ExitError

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +16,7 @@ import (
 	"time"
 
 	"consentgate/consent"
+	"consentgate/console/access"
 	"consentgate/internal/phone"
 	"consentgate/media/prompt"
 	"consentgate/proxy"
@@ -41,7 +45,7 @@ type demoCall struct {
 
 func demoCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 	f := flags("demo", errs)
-	keep := f.Bool("keep", false, "keep the gate and its metrics running afterwards, until interrupted")
+	keep := f.Bool("keep", false, "keep the gate, its console and its metrics running afterwards, until interrupted")
 	if !parseFlags(f, args, errs) {
 		return exitUsage
 	}
@@ -49,7 +53,7 @@ func demoCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 	if err != nil {
 		return fail(errs, err)
 	}
-	d := &demo{dir: dir, out: out, agents: map[string]*phone.Call{}}
+	d := &demo{dir: dir, out: out, token: rand.Text(), agents: map[string]*phone.Call{}}
 	if err := d.run(ctx, *keep); err != nil {
 		return fail(errs, fmt.Errorf("the demo: %w", err))
 	}
@@ -59,6 +63,7 @@ func demoCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 type demo struct {
 	dir    string
 	out    io.Writer
+	token  string // of the console's one user
 	app    *App
 	caller *phone.Phone
 	agent  *phone.Phone
@@ -81,7 +86,8 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	started := time.Now()
 	d.callAll(ctx, calls)
 	if keep {
-		fmt.Fprintf(d.out, "\nThe gate goes on: metrics at http://%s/metrics. Stop it with Ctrl-C.\n", d.app.opsAddr())
+		fmt.Fprintf(d.out, "\nThe gate goes on. Stop it with Ctrl-C.\n  metrics  http://%s/metrics\n", d.app.opsAddr())
+		d.inviteIn()
 		<-ctx.Done()
 	}
 	if err := d.app.Stop(); err != nil {
@@ -112,6 +118,9 @@ func (d *demo) config(loopback netip.AddrPort) *Config {
 	c.RootKey = store.DefaultRootFile(c.DataDir)
 	c.Disk = store.DiskMarks{} // a minute's recording fits where a gate should stop
 	c.Ops = "127.0.0.1:0"
+	c.Console.Listen = "127.0.0.1:0"
+	sum := sha256.Sum256([]byte(d.token))
+	c.Console.Users = []UserConfig{{Name: "demo", Role: string(access.Officer), TokenSHA256: hex.EncodeToString(sum[:])}}
 	c.Controller = consent.Controller{Name: prompt.ExampleController, Contact: "privacy@example.com"}
 	only := func(p *phone.Phone) SideConfig {
 		return SideConfig{Listen: []proxy.Listen{{Transport: "udp", Addr: loopback}}, Peers: []locate.Peer{locate.At("udp", p.Addr())}}
@@ -122,6 +131,18 @@ func (d *demo) config(loopback netip.AddrPort) *Config {
 	pol.Purpose = consent.Purpose{Name: "training", Text: prompt.ExamplePurpose, Retention: 90 * 24 * time.Hour}
 	c.Policies = consent.Policies{&pol}
 	return &c
+}
+
+// inviteIn says how to look at it.
+func (d *demo) inviteIn() {
+	if d.app.console == nil {
+		return
+	}
+	fmt.Fprintf(d.out, `  console  %[1]s
+  token    %[2]s  (an officer's; good until the end)
+
+  curl -H "Authorization: Bearer %[2]s" %[1]s/api/v1/recordings
+`, d.app.console.URL(), d.token)
 }
 
 func (d *demo) intro() {

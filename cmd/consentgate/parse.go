@@ -300,6 +300,7 @@ func (p *parser) console(n *yaml.Node, path string) {
 		"tls": func(n *yaml.Node, path string) {
 			p.mapping(n, path, fields{"cert": p.text(&c.Cert), "key": p.text(&c.Key)})
 		},
+		"four_eyes": parsed(p.reader, &c.FourEyes, parseBool),
 		"users": func(n *yaml.Node, path string) {
 			names := map[string]bool{}
 			p.each(n, path, func(n *yaml.Node, path string) { p.user(n, path, names) })

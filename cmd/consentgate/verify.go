@@ -37,6 +37,7 @@ func (f files) read() (out [][]byte, err error) {
 type verifyFlags struct {
 	config, export, proof, vkey string
 	certificate, grant          string
+	json                        bool
 	checkpoints, witnesses      files
 }
 
@@ -47,6 +48,7 @@ func (v *verifyFlags) define(f *flag.FlagSet) {
 	f.StringVar(&v.certificate, "certificate", "", "checks a certificate of erasure in this `file` instead; needs --vkey")
 	f.StringVar(&v.grant, "grant", "", "with --certificate: the `hash` on the consent receipt, which the certificate must be of")
 	f.StringVar(&v.vkey, "vkey", "", "the log's verifier key in this `file`, as you know it")
+	f.BoolVar(&v.json, "json", false, "with --config or --export: prints the report as JSON")
 	f.Var(&v.checkpoints, "checkpoint", "an older checkpoint in this `file`, or a witness's file, which the log must continue; may be given again")
 	f.Var(&v.witnesses, "witness-key", "a witness's verifier key in this `file`: it must have cosigned; may be given again")
 }
@@ -85,7 +87,21 @@ func verifyCommand(ctx context.Context, args []string, out, errs io.Writer) int 
 	if err != nil {
 		return fail(errs, err)
 	}
+	if v.json {
+		return encodeReport(report, out, errs)
+	}
 	return printReport(report, out)
+}
+
+// encodeReport prints a report for programs.
+func encodeReport(r store.Report, out, errs io.Writer) int {
+	if err := json.NewEncoder(out).Encode(r); err != nil {
+		return fail(errs, err)
+	}
+	if !r.OK() {
+		return exitFail
+	}
+	return exitOK
 }
 
 // errUnsound: the configuration's problems have been printed.

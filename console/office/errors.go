@@ -101,3 +101,14 @@ func TroubleOf(err error) Trouble {
 	}
 	return Trouble{http.StatusInternalServerError, "internal", false}
 }
+
+// StatusOf is the status of an error by the name that it has in Trouble; 0: none has
+// it.
+func StatusOf(name string) int {
+	for _, t := range troubles {
+		if t.Name == name {
+			return t.Status
+		}
+	}
+	return 0
+}

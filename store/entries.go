@@ -50,6 +50,57 @@ func (s *Store) EntriesOf(from int64, types map[string]bool, f func(Entry) bool)
 	}
 }
 
+// EntriesBefore calls f for entries before one, the latest first, until f says no;
+// before -1: from the end. kind is their type; "" is all, and of others nothing is
+// opened. f may take its time.
+func (s *Store) EntriesBefore(before int64, kind string, f func(Entry) bool) error {
+	for {
+		batch, came, err := s.audit.batchBefore(before, kind)
+		if err != nil {
+			return err
+		}
+		for _, e := range batch {
+			if !f(e) {
+				return nil
+			}
+		}
+		if came <= 0 || came == before {
+			return nil
+		}
+		before = came
+	}
+}
+
+// batchBefore reads entries back from one, and says how far it came.
+func (a *Audit) batchBefore(before int64, kind string) (out []Entry, came int64, err error) {
+	err = a.read(func(tx *bolt.Tx) error {
+		cur := tx.Bucket(bLeaf).Cursor()
+		k, text := cur.Last()
+		if before >= 0 {
+			if found, _ := cur.Seek(seqKey(before)); found != nil {
+				k, text = cur.Prev()
+			} else {
+				k, text = cur.Last()
+			}
+		}
+		looked := 0
+		for ; k != nil && len(out) < batchSize && looked < scanSize; k, text = cur.Prev() {
+			looked++
+			came = int64(binary.BigEndian.Uint64(k))
+			if l, err := parseLeaf(text); kind != "" && (err != nil || l.Type != kind) {
+				continue
+			}
+			e, err := a.entryOf(tx, k, text)
+			if err != nil {
+				return err
+			}
+			out = append(out, e)
+		}
+		return nil
+	})
+	return out, came, err
+}
+
 // scanSize is how many leaves are looked at in one transaction.
 const scanSize = 4096
 

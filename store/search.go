@@ -30,8 +30,12 @@ type Query struct {
 	Trunk     string
 	Direction consent.Direction
 	State     string
-	Limit     int    // of a page; 0: 100; at most MaxPage
-	Cursor    string // of the page before, of the same search; "" for the first
+
+	Held       bool // what a legal hold keeps
+	Restricted bool // what a subject had restricted, or whose erasure waits
+
+	Limit  int    // of a page; 0: 100; at most MaxPage
+	Cursor string // of the page before, of the same search; "" for the first
 }
 
 // MaxPage is how many recordings a page can have.
@@ -64,6 +68,9 @@ func (s *Store) Search(q Query) (page []Summary, cursor string, err error) {
 		}
 		var last catalog.Position
 		return t.catalog().Scan(f, func(r catalog.Row) (more bool, err error) {
+			if !s.keeps(q, r.ID) {
+				return true, nil
+			}
 			sum, err := t.listed(r)
 			if err != nil || !q.wants(sum) {
 				return true, err
@@ -157,6 +164,15 @@ func nanoseconds(t time.Time) int64 {
 // wants looks at what the catalog has hashes of only that may meet.
 func (q Query) wants(s Summary) bool {
 	return (q.Purpose == "" || s.Purpose == q.Purpose) && (q.Trunk == "" || s.Trunk == q.Trunk)
+}
+
+// keeps reports whether what a query wants kept may be: the rest needn't be opened.
+func (s *Store) keeps(q Query, raw catalog.ID) bool {
+	if !q.Held && !q.Restricted {
+		return true
+	}
+	f := s.desk.file(idText.EncodeToString(raw[:]))
+	return (!q.Held || len(f.Holds) > 0) && (!q.Restricted || f.Decide(false).Restricted)
 }
 
 // listed reads what the catalog lists.

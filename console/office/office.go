@@ -37,6 +37,7 @@ type Office struct {
 	plays     plays
 	approvals approvals
 	verifying chan struct{} // holds one token while somebody verifies
+	measuring chan struct{} // holds a token for each recording whose loudness is measured
 }
 
 // New opens an office.
@@ -50,7 +51,7 @@ func New(c Config) *Office {
 	if c.Store == nil {
 		c.Store = func() *store.Store { return nil }
 	}
-	o := &Office{c: c, started: c.Now(), verifying: make(chan struct{}, 1)}
+	o := &Office{c: c, started: c.Now(), verifying: make(chan struct{}, 1), measuring: make(chan struct{}, loudnessMost)}
 	o.plays.now, o.approvals.now = c.Now, c.Now
 	return o
 }

@@ -1,0 +1,109 @@
+package page
+
+import (
+	"consentgate/console/access"
+	"consentgate/store"
+)
+
+// Levels of how a part is, from good to bad.
+const (
+	levelOff  = "off"
+	levelOK   = "ok"
+	levelWarn = "warn"
+	levelBad  = "bad"
+)
+
+func getSystem(v *visit) error {
+	s, err := v.o.System()
+	if err != nil {
+		v.c.Log.Error("the state of the gate can't all be told", "error", err)
+	}
+	b := systemBody{Node: s.Node, Started: s.Started, Worst: levelOK, Calls: s.Calls, Checks: v.checks(s.Store), Confirms: access.May("POST /system/retention", v.who.Role)}
+	if s.Store != nil {
+		b.Braked = s.Store.Braked != nil
+		if b.Counts, err = v.counts(); err != nil {
+			return err
+		}
+	}
+	for _, c := range b.Checks {
+		if c.Level == levelBad || c.Level == levelWarn && b.Worst != levelBad {
+			b.Worst = c.Level
+		}
+	}
+	return v.show("system", "system", v.t("system.title"), b)
+}
+
+// checks is how each part of the store is; h is nil where it isn't open.
+func (v *visit) checks(h *store.Health) []check {
+	if h == nil {
+		return []check{{"store", levelBad, v.t("health.closed")}}
+	}
+	out := []check{{"store", levelOK, v.t("health.open")}, v.disk(h), {"root", levelOK, v.t("health.root", h.RootEpoch)}, {"log", levelOK, v.t("health.size", h.Entries)}}
+	if h.Ready != nil {
+		out[0] = check{"store", levelBad, v.t("health.notready", h.Ready.Error())}
+	}
+	if h.Unaccounted > 0 {
+		out = append(out, check{"consents", levelBad, v.t("health.unaccounted", h.Unaccounted)})
+	}
+	out = append(out, v.witnesses(h))
+	if h.Braked != nil {
+		out = append(out, check{"retention", levelBad, v.t("health.braked", h.Braked.Why)})
+	} else {
+		out = append(out, check{"retention", levelOK, v.t("health.goes")})
+	}
+	erasures := check{"erasure", levelOK, v.t("health.erased")}
+	if h.Erasures > 0 {
+		erasures = check{"erasure", levelOK, v.t("health.erasures", h.Erasures, length(h.Oldest))}
+	}
+	sealing := check{"sealing", levelOK, v.t("health.sealed", h.Recording)}
+	if h.Unsealed > 0 {
+		sealing.Detail = v.t("health.unsealed", h.Recording, h.Unsealed)
+	}
+	return append(out, erasures, sealing)
+}
+
+func (v *visit) disk(h *store.Health) check {
+	level, ok := map[string]string{"ok": levelOK, "low": levelWarn}[h.Disk]
+	if !ok {
+		level = levelBad
+	}
+	return check{"disk", level, v.t("health.free", bytesText(h.Free), bytesText(h.Size))}
+}
+
+func (v *visit) witnesses(h *store.Health) check {
+	if len(h.Witnesses) == 0 {
+		return check{"witness", levelOff, v.t("health.nowitness")}
+	}
+	out := check{"witness", levelOK, ""}
+	for _, w := range h.Witnesses {
+		if w.Conflict {
+			return check{"witness", levelBad, v.t("health.conflict", w.Name)}
+		}
+		if w.Size < h.Entries {
+			out.Level = levelWarn
+		}
+		if out.Detail != "" {
+			out.Detail += ", "
+		}
+		out.Detail += v.t("health.witnessed", w.Name, w.Size)
+	}
+	return out
+}
+
+func (v *visit) counts() (out []countRow, err error) {
+	counts, err := v.o.Counts()
+	for _, c := range counts {
+		if c.N > 0 {
+			out = append(out, countRow{c.Purpose, c.State, c.N})
+		}
+	}
+	return out, err
+}
+
+// postRetention is an officer's word that what a run was stopped over may go.
+func postRetention(v *visit) error {
+	if err := v.o.ConfirmRetention(v.r.Context(), v.who, v.form("reason")); err != nil {
+		return err
+	}
+	return v.done("/system", "system.retention.done")
+}

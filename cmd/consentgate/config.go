@@ -49,6 +49,7 @@ type Config struct {
 	Audit         AuditConfig
 	Retention     RetentionConfig
 	Alarms        AlarmsConfig
+	Record        RecordConfig
 	Hash          [sha256.Size]byte // of the file, for the audit log
 
 	domains []peerDomain // the peers that DNS has to find

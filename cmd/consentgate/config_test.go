@@ -77,7 +77,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var known []string
-	for _, file := range []string{"parse.go", "disk.go", "erasure.go", "peers.go", "policies.go", "audit.go", "root.go", "retention.go", "alarms.go"} {
+	for _, file := range []string{"parse.go", "disk.go", "erasure.go", "peers.go", "policies.go", "audit.go", "root.go", "retention.go", "alarms.go", "record.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -219,6 +219,8 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"trunks:", "log: {level: loud}\ntrunks:", "allowed: debug, info, warn, error"},
 		{"trunks:", "ops: {listen: here}\ntrunks:", "an address and a port"},
 		{"trunks:", "shutdown_grace: soon\ntrunks:", "a duration is a number and a unit"},
+		{"trunks:", "record: {transfers: [{to: \"A Ltd, US\"}]}\ntrunks:", "record.transfers[0]: to and safeguard are both needed"},
+		{"trunks:", "record: {recipients: [\"\"]}\ntrunks:", "record.recipients[0]: \"\": must not be empty"},
 		{"trunks:", "alarms: {plays: {most: -1}}\ntrunks:", `alarms.plays.most: "-1": a whole number`},
 		{"trunks:", "alarms: {plays: {within: 31d}}\ntrunks:", `alarms.plays.within: "31d": allowed`},
 		{"trunks:", "alarms: {hours: {days: [monday]}}\ntrunks:", `alarms.hours.days[0]: "monday": allowed: sun, mon`},

@@ -33,6 +33,7 @@ usage:
   consentgate export --config FILE                          the audit log as JSON lines, for verify --export
   consentgate retention --config FILE --dry-run             recordings whose time is over, and what becomes of them
   consentgate retention --config FILE --confirm REASON --by NAME   lets go what a run was stopped over
+  consentgate record --config FILE [--lang en|de] [--json]  the record of processing (GDPR Art. 30), as it is configured
   consentgate trace  --config FILE [--pcap FILE] [CALL-ID | latest]   SIP messages of a call, redacted
   consentgate root   status | backup | drill | restore | replicate    what holds the root key, and copies of it
   consentgate passwd                                        hash of a password read from stdin, for the configuration
@@ -54,6 +55,7 @@ var commands = map[string]command{
 	"trace":     traceCommand,
 	"version":   versionCommand,
 	"retention": retentionCommand,
+	"record":    recordCommand,
 }
 
 func main() {

@@ -59,6 +59,7 @@ func (p *parser) parse(root *yaml.Node) {
 		"audit":     p.audit,
 		"retention": p.retention,
 		"alarms":    p.alarms,
+		"record":    p.record,
 		"console":   p.console,
 		"log": func(n *yaml.Node, path string) {
 			p.mapping(n, path, fields{"level": parsed(p.reader, &c.Log.Level, logLevel), "format": oneOf(p.reader, &c.Log.Format, "text", "json")})

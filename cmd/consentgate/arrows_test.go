@@ -20,6 +20,7 @@ var arrows = map[string][]string{
 	"consentgate/internal/phone":      {},
 	"consentgate/internal/faultdisk":  {},
 	"consentgate/internal/mutate":     {},
+	"consentgate/internal/sample":     {"consent", "store"},
 	"consentgate/internal/scenario":   {"internal/phone"},
 	"consentgate/media/codec":         {},
 	"consentgate/media/dtmf":          {"consent"},

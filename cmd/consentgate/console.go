@@ -38,7 +38,7 @@ func (a *App) openConsole() {
 
 func (a *App) newConsole() (*console.Server, error) {
 	c := a.cfg.Console
-	o := office.New(office.Config{Store: a.store.store.Load, Controller: a.cfg.Controller, FourEyes: c.FourEyes, Node: a.cfg.Node,
+	o := office.New(office.Config{Store: a.store.store.Load, Calls: liveCalls{a.gate}, Controller: a.cfg.Controller, FourEyes: c.FourEyes, Node: a.cfg.Node,
 		Version: programVersion(), Verify: verifyExport, Log: a.log})
 	served := api.New(api.Config{Office: o, Log: a.log})
 	conf := console.Config{Listen: c.Listen, Who: bearers(c.Users), Log: a.log, API: console.Part{Routes: served.Routes(), Deny: served.Deny}}

@@ -211,7 +211,7 @@ func rightsRoutes() []route {
 		{pattern: "DELETE /api/v1/recordings/{id}/restrictions/{restriction}", about: "Ends a restriction, of which its subject must have been told.", body: "Lifting",
 			answers: done, fails: []string{"incomplete", "being-erased", if_}, serve: deleteRestriction},
 		{pattern: "POST /api/v1/recordings/{id}/erase", about: "Erases a recording, as soon as nothing keeps it. It is final when the root key has been replaced.", body: reason,
-			answers: orPending(reply{http.StatusOK, jsonMedia, "Erasure"}), fails: []string{"incomplete", "being-erased", "bad-query", if_}, serve: postErase},
+			answers: orPending(reply{http.StatusOK, jsonMedia, "Erasure"}, reply{http.StatusAccepted, jsonMedia, "Erasure"}), fails: []string{"incomplete", "being-erased", "bad-query", if_}, serve: postErase},
 		{pattern: "GET /api/v1/recordings/{id}/certificate", about: "The certificate of an erasure, a signed note for 'consentgate verify --certificate'; how far it came until it is final.",
 			answers: []reply{{http.StatusOK, "text/plain", ""}, {http.StatusAccepted, jsonMedia, "Erasure"}}, fresh: true, serve: getCertificate},
 		{pattern: "GET /api/v1/approvals", about: "What waits for a second officer, and what was decided within the hour.", answers: ok("Approvals"), serve: getApprovals},

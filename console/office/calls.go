@@ -17,7 +17,9 @@ type Call struct {
 	Direction   string    `json:"direction"` // inbound, outbound
 	State       string    `json:"state"`
 	Consent     string    `json:"consent"`
-	Recording   string    `json:"recording"`
+	Recording   string    `json:"recording"`           // off, recording, paused
+	PausedBy    []string  `json:"paused_by,omitempty"` // remote, local, console, transfer
+	Gap         string    `json:"gap,omitempty"`       // why it stands still though nobody paused it: hold, no-audio
 	Purpose     string    `json:"purpose,omitempty"`
 	Policy      string    `json:"policy,omitempty"`
 	Remote      string    `json:"remote"`
@@ -60,6 +62,9 @@ func (o *Office) Calls(p access.Principal) []Call {
 	return out
 }
 
+// steerTime bounds how long a call may take to do what it is told.
+const steerTime = 10 * time.Second
+
 // Steer pauses or resumes a call's recording, or takes its consent back.
 func (o *Office) Steer(ctx context.Context, p access.Principal, id, act string) error {
 	if o.c.Calls == nil {
@@ -71,5 +76,7 @@ func (o *Office) Steer(ctx context.Context, p access.Principal, id, act string) 
 	if !ok {
 		return fmt.Errorf("%w: what can be done to a call is %s, %s, %s", ErrInput, Pause, Resume, Withdraw)
 	}
+	ctx, cancel := context.WithTimeout(ctx, steerTime)
+	defer cancel()
 	return step(ctx, id, p.Name)
 }

@@ -53,6 +53,10 @@ func postLogout(v *visit) error {
 }
 
 func getOIDC(v *visit) error {
+	if !v.c.Door.HasOIDC() {
+		v.refuse(http.StatusNotFound, "")
+		return nil
+	}
 	next := access.LocalPath(v.r.URL.Query().Get("next"))
 	address, err := v.c.Door.BeginOIDC(v.w, v.r, next)
 	if err != nil {

@@ -41,8 +41,9 @@ peers: ## installs what tests call and listen with, where it is missing
 	  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends tshark linphone-cli; } # recommended: mDNS, desktops
 
 .PHONY: pkcs11 cells
-cells: peers bin/vaultserver ## root keys in each kind of device: SoftHSM, a TPM in software, Vault; builds Vault first, 4 minutes
+cells: peers bin/vaultserver ## root keys in each kind of device: SoftHSM, a TPM in software, Vault; and erasures there; builds Vault first, 4 minutes
 	CI=$${CI:-} VAULTSERVER=$(CURDIR)/bin/vaultserver $(GO) test -count=1 ./store/rootcell/...
+	CI=$${CI:-} VAULTSERVER=$(CURDIR)/bin/vaultserver $(GO) test -count=1 -run TestErasedIsGoneFromRealDevices ./store
 
 bin/vaultserver: internal/vaultserver/main.go internal/vaultserver/go.mod
 	cd internal/vaultserver && $(GO) build -trimpath -o $(CURDIR)/bin/vaultserver .

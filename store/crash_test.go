@@ -16,6 +16,7 @@ import (
 
 	"consentgate/consent"
 	"consentgate/store"
+	"consentgate/store/rootcell/devicetest"
 )
 
 // TestMain lets the test binary be the gate that gets killed.
@@ -33,6 +34,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("STORE_ERASE_DIR"); dir != "" {
 		eraseChild(dir, os.Getenv("STORE_ERASE_GRANT"), os.Getenv("STORE_ERASE_UNTIL"))
 		return
+	}
+	if os.Getenv("VAULTSERVER") != "" { // then devices are tested with
+		os.Exit(devicetest.Main(m))
 	}
 	os.Exit(m.Run())
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"consentgate/consent"
 	"consentgate/store"
@@ -19,11 +20,24 @@ import (
 )
 
 // eraseChild erases a recording, makes that final, and is killed when it reaches a
-// point on the way.
+// point on the way, or so many milliseconds after it.
 func eraseChild(dir, grant, until string) {
-	o := store.Options{Dir: dir, Node: "test"}
-	o.ReachedBy(func(point string) {
-		if point == until {
+	root, err := openSpecs(os.Getenv("STORE_ERASE_CELLS"))
+	if err != nil {
+		panic(err)
+	}
+	point, later, timed := strings.Cut(until, "+")
+	o := store.Options{Dir: dir, Node: "test", Root: root}
+	o.ReachedBy(func(at string) {
+		switch {
+		case at != point:
+		case timed:
+			after, err := time.ParseDuration(later)
+			if err != nil {
+				panic(err)
+			}
+			time.AfterFunc(after, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) })
+		default:
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // not one instruction more
 		}
@@ -47,11 +61,51 @@ func eraseChild(dir, grant, until string) {
 	}
 }
 
+// erasable is a directory with one recording to erase and others that stay.
+type erasable struct {
+	dir    string
+	specs  string // of the cells that hold its root
+	cells  *rootcell.Group
+	victim store.Summary
+	from   uint64 // the epoch of the root that it is under
+	kept   []string
+}
+
+// newErasable makes one with the cells that are specified, or a file.
+func newErasable(t *testing.T, specs ...cellSpec) erasable {
+	t.Helper()
+	e := erasable{dir: filepath.Join(t.TempDir(), "data"), from: 1}
+	if len(specs) == 0 {
+		specs = []cellSpec{{File: store.DefaultRootFile(e.dir)}}
+	}
+	text, err := json.Marshal(specs)
+	must(t, err)
+	e.specs = string(text)
+	e.cells, err = openSpecs(e.specs)
+	must(t, err)
+	t.Cleanup(func() { must(t, e.cells.Close()) })
+	s := e.open(t)
+	e.victim, _ = recorded(t, s, "victim")
+	for range 3 {
+		e.kept = append(e.kept, record(t, s, "survivor", 5))
+	}
+	must(t, s.Close())
+	return e
+}
+
+func (e erasable) open(t *testing.T) *store.Store {
+	t.Helper()
+	s, err := store.Open(store.Options{Dir: e.dir, Node: "test", Root: e.cells})
+	must(t, err)
+	return s
+}
+
 // eraseUntil runs the child; killed is false where it came through.
-func eraseUntil(t *testing.T, dir string, grant consent.Hash, point string) (killed bool) {
+func (e erasable) eraseUntil(t *testing.T, point string) (killed bool) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=none")
-	cmd.Env = append(os.Environ(), "STORE_ERASE_DIR="+dir, "STORE_ERASE_GRANT="+grant.String(), "STORE_ERASE_UNTIL="+point)
+	cmd.Env = append(os.Environ(), "STORE_ERASE_DIR="+e.dir, "STORE_ERASE_GRANT="+e.victim.Grant.String(), "STORE_ERASE_UNTIL="+point,
+		"STORE_ERASE_CELLS="+e.specs)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	err := cmd.Run()
@@ -62,25 +116,6 @@ func eraseUntil(t *testing.T, dir string, grant consent.Hash, point string) (kil
 		t.Fatalf("until %s: %v\n%s", point, err, said.String())
 	}
 	return true
-}
-
-// erasable is a directory with one recording to erase and others that stay.
-type erasable struct {
-	dir    string
-	victim store.Summary
-	kept   []string
-}
-
-func newErasable(t *testing.T) erasable {
-	t.Helper()
-	e := erasable{dir: filepath.Join(t.TempDir(), "data")}
-	s := openStore(t, e.dir)
-	e.victim, _ = recorded(t, s, "victim")
-	for range 3 {
-		e.kept = append(e.kept, record(t, s, "survivor", 5))
-	}
-	must(t, s.Close())
-	return e
 }
 
 // sound checks what must hold at every moment.
@@ -95,11 +130,11 @@ func (e erasable) sound(t *testing.T, s *store.Store) {
 	if _, err := s.Get(e.victim.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the erased recording: %v", err)
 	}
-	_, rootErr := rootcell.NewFile(store.DefaultRootFile(e.dir)).Get(ctx, 1)
+	_, rootErr := e.cells.Get(ctx, e.from)
 	shredded := state(t, s, e.victim.ID) == store.ErasureShredded
 	_, certErr := s.Certificate(e.victim.ID)
-	if rootErr == nil && (shredded || certErr == nil || types(t, s)[store.TypeShredded] > 0) {
-		t.Error("it is said to be final, and the old root lives")
+	if !errors.Is(rootErr, rootcell.ErrGone) && (shredded || certErr == nil || uint64(types(t, s)[store.TypeShredded]) >= e.from) {
+		t.Errorf("it is said to be final, and the old root lives: %v", rootErr)
 	}
 }
 
@@ -107,16 +142,13 @@ func (e erasable) sound(t *testing.T, s *store.Store) {
 func (e erasable) final(t *testing.T, s *store.Store) {
 	t.Helper()
 	e.sound(t, s)
-	ctx := context.Background()
-	if has, err := rootcell.NewFile(store.DefaultRootFile(e.dir)).Epochs(ctx); err != nil || len(has) != 1 || has[0] < 2 {
-		t.Errorf("the cell has %v, %v", has, err)
-	}
 	signed, err := s.Certificate(e.victim.ID)
 	must(t, err)
 	c, err := store.CheckCertificate(signed, vkeyOf(t, e.dir))
 	if err != nil || !c.Of(e.victim.Grant) {
 		t.Errorf("the certificate: %v", err)
 	}
+	e.gone(t, c)
 	times := 0
 	must(t, s.Entries(0, func(entry store.Entry) bool {
 		var ev struct{ Erased []string }
@@ -131,6 +163,38 @@ func (e erasable) final(t *testing.T, s *store.Store) {
 	record(t, s, "after", 3)
 }
 
+// gone sees that each cell refuses the old root, gives the new one alone, and is
+// named by the certificate with its refusal.
+func (e erasable) gone(t *testing.T, c store.Certificate) {
+	t.Helper()
+	ctx := context.Background()
+	cells := e.cells.Cells()
+	if len(c.Root.Holders) != len(cells) {
+		t.Errorf("the certificate names %d of %d cells", len(c.Root.Holders), len(cells))
+	}
+	for i, cell := range cells {
+		if has, err := cell.Epochs(ctx); err != nil || len(has) != 1 || has[0] < 2 {
+			t.Errorf("%s has %v, %v", cell.Describe().Holder, has, err)
+		}
+		if k, err := cell.Get(ctx, c.Root.From); !errors.Is(err, rootcell.ErrGone) || k != (rootcell.Key{}) {
+			t.Errorf("%s gives the old root, or can't say: %v", cell.Describe().Holder, err)
+		}
+		if i < len(c.Root.Holders) {
+			if h := c.Root.Holders[i]; h.Description != cell.Describe() || h.Refusal == "" || h.Asked.IsZero() {
+				t.Errorf("the certificate says of %s: %+v", cell.Describe().Holder, h)
+			}
+		}
+	}
+}
+
+// verified verifies the log with the cells' root.
+func (e erasable) verified(t *testing.T) {
+	t.Helper()
+	if r, err := store.VerifyCell(context.Background(), e.dir, e.cells); err != nil || !r.OK() || r.Sealed != 0 {
+		t.Errorf("the log doesn't verify: %+v %v", r, err)
+	}
+}
+
 // TestErasedIsGoneWhereverTheGateIsKilled: at each named point of an erasure and
 // its rotation. No survivor is lost, nothing is certified while the old root
 // lives, and the next start with a rotation brings it to its end.
@@ -138,19 +202,19 @@ func TestErasedIsGoneWhereverTheGateIsKilled(t *testing.T) {
 	for _, point := range store.Points() {
 		t.Run(point, func(t *testing.T) {
 			e := newErasable(t)
-			if !eraseUntil(t, e.dir, e.victim.Grant, point) {
+			if !e.eraseUntil(t, point) {
 				t.Fatal("the point isn't reached")
 			}
 			for range 2 { // a second start changes nothing
-				s := openStore(t, e.dir)
+				s := e.open(t)
 				e.sound(t, s)
 				must(t, s.Close())
 			}
-			s := openStore(t, e.dir)
+			s := e.open(t)
 			must(t, s.Rotate(context.Background()))
 			e.final(t, s)
 			must(t, s.Close())
-			verify(t, e.dir)
+			e.verified(t)
 		})
 	}
 }
@@ -162,36 +226,36 @@ func TestErasedIsGoneAfterOneKillAfterAnother(t *testing.T) {
 		if i > 0 && strings.HasPrefix(point, "erase.") {
 			continue // the start after the first kill passes these by
 		}
-		killed := eraseUntil(t, e.dir, e.victim.Grant, point)
+		killed := e.eraseUntil(t, point)
 		// what is done isn't done again: no survivor is left to move
 		if !killed && point != "rotate.moving" && point != "rotate.resealing" && point != "rotate.logging" {
 			t.Errorf("%s isn't reached", point)
 		}
-		s := openStore(t, e.dir)
+		s := e.open(t)
 		e.sound(t, s)
 		must(t, s.Close())
 	}
-	s := openStore(t, e.dir)
+	s := e.open(t)
 	must(t, s.Rotate(context.Background()))
 	e.final(t, s)
 	must(t, s.Close())
-	verify(t, e.dir)
+	e.verified(t)
 }
 
 // TestAnOldRootThatIsHalfDestroyedIsDestroyed: the file is overwritten, and the
 // crash came before its name was gone.
 func TestAnOldRootThatIsHalfDestroyedIsDestroyed(t *testing.T) {
 	e := newErasable(t)
-	if !eraseUntil(t, e.dir, e.victim.Grant, "rotate.acknowledged") {
+	if !e.eraseUntil(t, "rotate.acknowledged") {
 		t.Fatal("the point isn't reached")
 	}
 	must(t, os.WriteFile(store.DefaultRootFile(e.dir), make([]byte, 80), 0o600))
-	s := openStore(t, e.dir)
+	s := e.open(t)
 	if got := state(t, s, e.victim.ID); got != store.ErasurePending {
 		t.Errorf("half destroyed: %s", got)
 	}
 	must(t, s.Rotate(context.Background()))
 	e.final(t, s)
 	must(t, s.Close())
-	verify(t, e.dir)
+	e.verified(t)
 }

@@ -56,10 +56,11 @@ var arrows = map[string][]string{
 	"consentgate/console/access/oidc":      {},
 	"consentgate/console/access/passwords": {},
 
-	"consentgate/store/rootcell/celltest": {"store/rootcell"},
-	"consentgate/store/rootcell/wrapcell": {"store/rootcell", "internal/durable"},
-	"consentgate/store/rootcell/backup":   {"store/rootcell"},
-	"consentgate/store/rootcell/tpmcell":  {"store/rootcell"},
+	"consentgate/store/rootcell/celltest":   {"store/rootcell"},
+	"consentgate/store/rootcell/devicetest": {"store/rootcell", "store/rootcell/celltest", "store/rootcell/pkcs11cell", "store/rootcell/tpmcell", "store/rootcell/vaultcell"},
+	"consentgate/store/rootcell/wrapcell":   {"store/rootcell", "internal/durable"},
+	"consentgate/store/rootcell/backup":     {"store/rootcell"},
+	"consentgate/store/rootcell/tpmcell":    {"store/rootcell"},
 
 	"consentgate/store/rootcell/vaultcell":        {"store/rootcell", "store/rootcell/wrapcell"},
 	"consentgate/store/rootcell/pkcs11cell":       {"store/rootcell", "store/rootcell/wrapcell"},

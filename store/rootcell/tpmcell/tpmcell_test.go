@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,35 +14,9 @@ import (
 
 	"consentgate/store/rootcell"
 	"consentgate/store/rootcell/celltest"
+	"consentgate/store/rootcell/devicetest"
 	"consentgate/store/rootcell/tpmcell"
 )
-
-const password = "0123456789abcdef"
-
-// emulator is an swtpm: libtpms, which virtual machines have for a TPM, too.
-type emulator struct {
-	*testing.T
-	dir string
-	cmd *exec.Cmd
-}
-
-func newEmulator(t *testing.T) *emulator {
-	t.Helper()
-	if _, err := exec.LookPath("swtpm"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("NOT TESTED: swtpm is missing, run 'make peers'")
-	}
-	dir, err := os.MkdirTemp("", "tpm") // the names of sockets are short
-	must(t, err)
-	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
-	e := &emulator{T: t, dir: dir}
-	must(t, os.WriteFile(e.path("password"), []byte(password+"\n"), 0o600))
-	e.start()
-	t.Cleanup(e.stop)
-	return e
-}
 
 func must(t testing.TB, errs ...error) {
 	t.Helper()
@@ -53,69 +25,16 @@ func must(t testing.TB, errs ...error) {
 	}
 }
 
-func (e *emulator) path(name string) string { return filepath.Join(e.dir, name) }
-
-func (e *emulator) start() {
-	e.Helper()
-	e.cmd = exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+e.dir, "--server", "type=unixio,path="+e.path("tpm"),
-		"--flags", "not-need-init,startup-clear", "--seccomp", "action=none")
-	must(e.T, e.cmd.Start())
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		c, err := net.Dial("unix", e.path("tpm"))
-		if err == nil {
-			must(e.T, c.Close())
-			return
-		}
-		if time.Now().After(deadline) {
-			e.Fatal(err)
-		}
-	}
-}
-
-func (e *emulator) stop() {
-	if e.cmd != nil {
-		_ = e.cmd.Process.Kill()
-		_ = e.cmd.Wait() // it was killed
-		e.cmd = nil
-		_ = os.Remove(e.path("tpm"))
-	}
-}
-
-func (e *emulator) config() tpmcell.Config {
-	return tpmcell.Config{Device: e.path("tpm"), Index: 0x01804300, PasswordFile: e.path("password")}
-}
-
-func (e *emulator) open(change ...func(*tpmcell.Config)) *tpmcell.Cell {
-	e.Helper()
-	c := e.config()
-	for _, f := range change {
-		f(&c)
-	}
-	cell, err := tpmcell.Open(c)
-	must(e.T, err)
-	return cell
-}
-
-func (e *emulator) device() celltest.Device {
-	return celltest.Device{
-		Open: func() (rootcell.Cell, error) { return tpmcell.Open(e.config()) },
-		Cut: func() func() {
-			e.stop()
-			return e.start
-		},
-	}
-}
-
 func TestTPMCell(t *testing.T) {
-	empty := func(t *testing.T) celltest.Device { return newEmulator(t).device() }
+	empty := func(t *testing.T) celltest.Device { return devicetest.NewTPM(t).Device() }
 	celltest.Run(t, empty)
 	celltest.RunImporter(t, empty)
 	t.Run("a TPM that restarts", func(t *testing.T) {
 		celltest.RunRestart(t, func(t *testing.T) (celltest.Device, func()) {
-			e := newEmulator(t)
-			return e.device(), func() {
-				e.stop()
-				e.start()
+			e := devicetest.NewTPM(t)
+			return e.Device(), func() {
+				e.Stop()
+				e.Start()
 			}
 		})
 	})
@@ -124,33 +43,33 @@ func TestTPMCell(t *testing.T) {
 // TestAWrongPasswordLocksNothing: it says which file to correct, and after many
 // tries the right one opens.
 func TestAWrongPasswordLocksNothing(t *testing.T) {
-	e, ctx := newEmulator(t), context.Background()
-	k, err := e.open().Make(ctx, 1)
+	e, ctx := devicetest.NewTPM(t), context.Background()
+	k, err := e.Open().Make(ctx, 1)
 	must(t, err)
-	must(t, os.WriteFile(e.path("wrong"), []byte("not it, but long"), 0o600))
-	wrong := e.open(func(c *tpmcell.Config) { c.PasswordFile = e.path("wrong") })
+	must(t, os.WriteFile(e.Path("wrong"), []byte("not it, but long"), 0o600))
+	wrong := e.Open(func(c *tpmcell.Config) { c.PasswordFile = e.Path("wrong") })
 	for range 40 {
-		if _, err := wrong.Get(ctx, 1); err == nil || errors.Is(err, rootcell.ErrGone) || !strings.Contains(err.Error(), e.path("wrong")) {
+		if _, err := wrong.Get(ctx, 1); err == nil || errors.Is(err, rootcell.ErrGone) || !strings.Contains(err.Error(), e.Path("wrong")) {
 			t.Fatal(err)
 		}
 	}
-	if got, err := e.open().Get(ctx, 1); err != nil || got != k {
+	if got, err := e.Open().Get(ctx, 1); err != nil || got != k {
 		t.Error(err)
 	}
 }
 
 // TestWhatIsWrongIsSaid: with what to do.
 func TestWhatIsWrongIsSaid(t *testing.T) {
-	e, ctx := newEmulator(t), context.Background()
-	must(t, os.WriteFile(e.path("short"), []byte("secret"), 0o600))
+	e, ctx := devicetest.NewTPM(t), context.Background()
+	must(t, os.WriteFile(e.Path("short"), []byte("secret"), 0o600))
 	for want, change := range map[string]func(*tpmcell.Config){
-		"turned on in the firmware":                      func(c *tpmcell.Config) { c.Device = e.path("none") },
-		"16 to 32 are allowed":                           func(c *tpmcell.Config) { c.PasswordFile = e.path("short") },
-		"no such file":                                   func(c *tpmcell.Config) { c.PasswordFile = e.path("none") },
-		"refuses the owner's password":                   func(c *tpmcell.Config) { c.OwnerPasswordFile = e.path("short") },
-		"reading the password: open " + e.path("absent"): func(c *tpmcell.Config) { c.OwnerPasswordFile = e.path("absent") },
+		"turned on in the firmware":                      func(c *tpmcell.Config) { c.Device = e.Path("none") },
+		"16 to 32 are allowed":                           func(c *tpmcell.Config) { c.PasswordFile = e.Path("short") },
+		"no such file":                                   func(c *tpmcell.Config) { c.PasswordFile = e.Path("none") },
+		"refuses the owner's password":                   func(c *tpmcell.Config) { c.OwnerPasswordFile = e.Path("short") },
+		"reading the password: open " + e.Path("absent"): func(c *tpmcell.Config) { c.OwnerPasswordFile = e.Path("absent") },
 	} {
-		_, err := e.open(change).Make(ctx, 1)
+		_, err := e.Open(change).Make(ctx, 1)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("want %q, have %v", want, err)
 		}
@@ -162,23 +81,23 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 
 // TestTheOwnersPasswordIsUsed where there is one.
 func TestTheOwnersPasswordIsUsed(t *testing.T) {
-	e, ctx := newEmulator(t), context.Background()
-	must(t, os.WriteFile(e.path("owner"), []byte("the owner's"), 0o600))
-	tpm, err := linuxudstpm.Open(e.path("tpm"))
+	e, ctx := devicetest.NewTPM(t), context.Background()
+	must(t, os.WriteFile(e.Path("owner"), []byte("the owner's"), 0o600))
+	tpm, err := linuxudstpm.Open(e.Path("tpm"))
 	must(t, err)
 	_, err = tpm2.HierarchyChangeAuth{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)},
 		NewAuth: tpm2.TPM2BAuth{Buffer: []byte("the owner's")}}.Execute(tpm)
 	must(t, err)
-	if _, err := e.open().Make(ctx, 1); err == nil || !strings.Contains(err.Error(), "owner_password_file") {
+	if _, err := e.Open().Make(ctx, 1); err == nil || !strings.Contains(err.Error(), "owner_password_file") {
 		t.Errorf("%v", err)
 	}
-	owner := e.open(func(c *tpmcell.Config) { c.OwnerPasswordFile = e.path("owner") })
+	owner := e.Open(func(c *tpmcell.Config) { c.OwnerPasswordFile = e.Path("owner") })
 	k, err := owner.Make(ctx, 1)
 	must(t, err)
-	if got, err := e.open().Get(ctx, 1); err != nil || got != k {
+	if got, err := e.Open().Get(ctx, 1); err != nil || got != k {
 		t.Errorf("reading needs no owner: %v", err)
 	}
-	if err := e.open().Destroy(ctx, 1); err == nil {
+	if err := e.Open().Destroy(ctx, 1); err == nil {
 		t.Error("destroyed without the owner's password")
 	}
 	_, err = owner.Make(ctx, 2)
@@ -187,13 +106,13 @@ func TestTheOwnersPasswordIsUsed(t *testing.T) {
 
 // TestAnIndexOfAnotherProgramIsLeftAlone, and the next is used.
 func TestAnIndexOfAnotherProgramIsLeftAlone(t *testing.T) {
-	e, ctx := newEmulator(t), context.Background()
-	tpm, err := linuxudstpm.Open(e.path("tpm"))
+	e, ctx := devicetest.NewTPM(t), context.Background()
+	tpm, err := linuxudstpm.Open(e.Path("tpm"))
 	must(t, err)
 	_, err = tpm2.NVDefineSpace{AuthHandle: tpm2.TPMRHOwner, PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{NVIndex: 0x01804300,
 		NameAlg: tpm2.TPMAlgSHA256, Attributes: tpm2.TPMANV{OwnerRead: true, OwnerWrite: true}, DataSize: 48})}.Execute(tpm)
 	must(t, err)
-	cell := e.open()
+	cell := e.Open()
 	for epoch := range uint64(tpmcell.Slots - 1) {
 		_, err := cell.Make(ctx, epoch+1)
 		must(t, err)
@@ -208,7 +127,7 @@ func TestAnIndexOfAnotherProgramIsLeftAlone(t *testing.T) {
 
 // TestAnotherTPMHasDestroyedNothing: a certificate would be false.
 func TestAnotherTPMHasDestroyedNothing(t *testing.T) {
-	if err := newEmulator(t).open().Destroy(context.Background(), 1); err == nil || !strings.Contains(err.Error(), "the right TPM") {
+	if err := devicetest.NewTPM(t).Open().Destroy(context.Background(), 1); err == nil || !strings.Contains(err.Error(), "the right TPM") {
 		t.Errorf("%v", err)
 	}
 }
@@ -216,9 +135,9 @@ func TestAnotherTPMHasDestroyedNothing(t *testing.T) {
 // TestTheRootCrossesTheBusEncrypted: who listens between the processor and the
 // TPM sees neither root nor password, at no time of a root's life.
 func TestTheRootCrossesTheBusEncrypted(t *testing.T) {
-	e, ctx := newEmulator(t), context.Background()
-	bus := listen(t, e.path("bus"), e.path("tpm"))
-	cell := e.open(func(c *tpmcell.Config) { c.Device = e.path("bus") })
+	e, ctx := devicetest.NewTPM(t), context.Background()
+	bus := listen(t, e.Path("bus"), e.Path("tpm"))
+	cell := e.Open(func(c *tpmcell.Config) { c.Device = e.Path("bus") })
 	k, err := cell.Make(ctx, 1)
 	must(t, err)
 	_, err = cell.Get(ctx, 1)
@@ -229,18 +148,18 @@ func TestTheRootCrossesTheBusEncrypted(t *testing.T) {
 	if len(heard) < 1000 || !strings.Contains(heard, "\x01\x80\x43\x00") {
 		t.Fatalf("of %d bytes none named the NV index", len(heard))
 	}
-	if strings.Contains(heard, string(k[:])) || strings.Contains(heard, password) || strings.Contains(heard, "CGROOT01") {
+	if strings.Contains(heard, string(k[:])) || strings.Contains(heard, devicetest.TPMPassword) || strings.Contains(heard, "CGROOT01") {
 		t.Error("the root or the password was heard on the bus")
 	}
 }
 
 // TestATPMThatHangsIsGivenUp when the caller's time is over.
 func TestATPMThatHangsIsGivenUp(t *testing.T) {
-	e := newEmulator(t)
-	l, err := net.Listen("unix", e.path("hangs")) // nobody accepts
+	e := devicetest.NewTPM(t)
+	l, err := net.Listen("unix", e.Path("hangs")) // nobody accepts
 	must(t, err)
 	defer l.Close()
-	cell := e.open(func(c *tpmcell.Config) { c.Device = e.path("hangs") })
+	cell := e.Open(func(c *tpmcell.Config) { c.Device = e.Path("hangs") })
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := cell.Get(ctx, 1); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, rootcell.ErrGone) {

@@ -1,17 +1,12 @@
 package vaultcell_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,60 +14,9 @@ import (
 
 	"consentgate/store/rootcell"
 	"consentgate/store/rootcell/celltest"
+	"consentgate/store/rootcell/devicetest"
 	"consentgate/store/rootcell/vaultcell"
 )
-
-// server is a Vault: its core, its transit engine and its HTTP side, with
-// storage in files.
-type server struct {
-	*testing.T
-	dir, addr   string
-	unseal      string
-	root, token string // of the administrator, and of the gate
-	cmd         *exec.Cmd
-}
-
-// newServer starts one that is set up as docs/operations.md says.
-func newServer(t *testing.T) *server {
-	t.Helper()
-	if os.Getenv("VAULTSERVER") == "" {
-		t.Skip("NOT TESTED: 'make cells' builds a Vault and runs this with it")
-	}
-	s := &server{T: t, dir: t.TempDir(), addr: freeAddress(t)}
-	must(t, os.Mkdir(s.path("storage"), 0o700), os.Mkdir(s.path("roots"), 0o700))
-	s.start()
-	t.Cleanup(s.stop)
-	var made struct {
-		Keys []string `json:"keys"`
-		Root string   `json:"root_token"`
-	}
-	s.admin("PUT", "sys/init", map[string]any{"secret_shares": 1, "secret_threshold": 1}, &made)
-	s.unseal, s.root = made.Keys[0], made.Root
-	s.admin("PUT", "sys/unseal", map[string]any{"key": s.unseal}, nil)
-	s.admin("POST", "sys/mounts/transit", map[string]any{"type": "transit"}, nil)
-	s.admin("PUT", "sys/policies/acl/consentgate", map[string]any{"policy": documented(t)}, nil)
-	var got struct {
-		Auth struct {
-			Token string `json:"client_token"`
-		} `json:"auth"`
-	}
-	s.admin("POST", "auth/token/create", map[string]any{"policies": []string{"consentgate"}, "no_default_policy": true}, &got)
-	must(t, os.WriteFile(s.path("token"), []byte(got.Auth.Token+"\n"), 0o600))
-	return s
-}
-
-// documented is the policy that docs/operations.md gives to operators.
-func documented(t *testing.T) (policy string) {
-	t.Helper()
-	text, err := os.ReadFile("../../../docs/operations.md")
-	must(t, err)
-	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, `    path "`) {
-			policy += line
-		}
-	}
-	return policy
-}
 
 func must(t testing.TB, errs ...error) {
 	t.Helper()
@@ -81,117 +25,23 @@ func must(t testing.TB, errs ...error) {
 	}
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func (s *server) path(name string) string { return filepath.Join(s.dir, name) }
-
-func (s *server) start() {
-	s.Helper()
-	s.cmd = exec.Command(os.Getenv("VAULTSERVER"), s.addr, s.path("storage"))
-	s.cmd.Stderr = os.Stderr
-	must(s.T, s.cmd.Start())
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		c, err := net.Dial("tcp", s.addr)
-		if err == nil {
-			must(s.T, c.Close())
-			return
-		}
-		if time.Now().After(deadline) {
-			s.Fatal(err)
-		}
-	}
-}
-
-func (s *server) stop() {
-	if s.cmd != nil {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait() // it was killed
-		s.cmd = nil
-	}
-}
-
-// restart leaves the server unsealed, as it was.
-func (s *server) restart() {
-	s.Helper()
-	s.stop()
-	s.start()
-	s.admin("PUT", "sys/unseal", map[string]any{"key": s.unseal}, nil)
-}
-
-func (s *server) admin(method, path string, body, to any) {
-	s.Helper()
-	text, err := json.Marshal(body)
-	must(s.T, err)
-	r, err := http.NewRequest(method, "http://"+s.addr+"/v1/"+path, bytes.NewReader(text))
-	must(s.T, err)
-	r.Header.Set("X-Vault-Token", s.root)
-	// It becomes the active node within a moment of being unsealed.
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		r.Body = io.NopCloser(bytes.NewReader(text))
-		got, err := http.DefaultClient.Do(r)
-		must(s.T, err)
-		said, err := io.ReadAll(got.Body)
-		must(s.T, err, got.Body.Close())
-		if got.StatusCode/100 == 2 {
-			if to != nil {
-				must(s.T, json.Unmarshal(said, to))
-			}
-			return
-		}
-		if time.Now().After(deadline) {
-			s.Fatalf("%s %s: %s: %s", method, path, got.Status, said)
-		}
-	}
-}
-
-func (s *server) config() vaultcell.Config {
-	return vaultcell.Config{Address: "http://" + s.addr, Mount: "transit", TokenFile: s.path("token"), Path: s.path("roots/root"), Name: "consentgate"}
-}
-
-func (s *server) open(change ...func(*vaultcell.Config)) rootcell.Cell {
-	s.Helper()
-	c := s.config()
-	for _, f := range change {
-		f(&c)
-	}
-	cell, err := vaultcell.Open(c)
-	must(s.T, err)
-	return cell
-}
-
-func (s *server) device() celltest.Device {
-	return celltest.Device{
-		Open: func() (rootcell.Cell, error) { return vaultcell.Open(s.config()) },
-		Cut: func() func() {
-			s.stop()
-			return s.restart
-		},
-	}
-}
-
 func TestVaultCell(t *testing.T) {
-	empty := func(t *testing.T) celltest.Device { return newServer(t).device() }
+	empty := func(t *testing.T) celltest.Device { return devicetest.NewVault(t).Device() }
 	celltest.Run(t, empty)
 	celltest.RunImporter(t, empty)
 	t.Run("a server that restarts", func(t *testing.T) {
 		celltest.RunRestart(t, func(t *testing.T) (celltest.Device, func()) {
-			s := newServer(t)
-			return s.device(), s.restart
+			s := devicetest.NewVault(t)
+			return s.Device(), s.Restart
 		})
 	})
 	t.Run("a server that is sealed", func(t *testing.T) {
 		celltest.Run(t, func(t *testing.T) celltest.Device {
-			s := newServer(t)
-			d := s.device()
+			s := devicetest.NewVault(t)
+			d := s.Device()
 			d.Cut = func() func() {
-				s.admin("PUT", "sys/seal", nil, nil)
-				return func() { s.admin("PUT", "sys/unseal", map[string]any{"key": s.unseal}, nil) }
+				s.Admin("PUT", "sys/seal", nil, nil)
+				return func() { s.Admin("PUT", "sys/unseal", map[string]any{"key": s.Unseal}, nil) }
 			}
 			return d
 		})
@@ -201,13 +51,13 @@ func TestVaultCell(t *testing.T) {
 // TestAServersKeyIsWhatIsDestroyed: who has kept the encrypted root and a good
 // token has nothing.
 func TestAServersKeyIsWhatIsDestroyed(t *testing.T) {
-	s, ctx := newServer(t), context.Background()
-	cell := s.open()
+	s, ctx := devicetest.NewVault(t), context.Background()
+	cell := s.Open()
 	_, err := cell.Make(ctx, 1)
 	_, err2 := cell.Make(ctx, 2)
 	must(t, err, err2)
-	kept, err := os.ReadFile(s.path("roots/root.1"))
-	must(t, err, cell.Destroy(ctx, 1), os.WriteFile(s.path("roots/root.1"), kept, 0o600))
+	kept, err := os.ReadFile(s.Path("roots/root.1"))
+	must(t, err, cell.Destroy(ctx, 1), os.WriteFile(s.Path("roots/root.1"), kept, 0o600))
 	if _, err := cell.Get(ctx, 1); !errors.Is(err, rootcell.ErrGone) {
 		t.Errorf("want ErrGone, have %v", err)
 	}
@@ -216,10 +66,10 @@ func TestAServersKeyIsWhatIsDestroyed(t *testing.T) {
 // TestAnotherServerIsRefused: it has no such key, but that isn't because it was
 // destroyed.
 func TestAnotherServerIsRefused(t *testing.T) {
-	s, other, ctx := newServer(t), newServer(t), context.Background()
-	_, err := s.open().Make(ctx, 1)
+	s, other, ctx := devicetest.NewVault(t), devicetest.NewVault(t), context.Background()
+	_, err := s.Open().Make(ctx, 1)
 	must(t, err)
-	elsewhere := s.open(func(c *vaultcell.Config) { c.Address, c.TokenFile = "http://"+other.addr, other.path("token") })
+	elsewhere := s.Open(func(c *vaultcell.Config) { c.Address, c.TokenFile = "http://"+other.Addr, other.Path("token") })
 	if err := elsewhere.Destroy(ctx, 1); err == nil || !strings.Contains(err.Error(), "this one is") {
 		t.Errorf("%v", err)
 	}
@@ -230,17 +80,17 @@ func TestAnotherServerIsRefused(t *testing.T) {
 
 // TestWhatIsWrongIsSaid: with what to do, and without the token.
 func TestWhatIsWrongIsSaid(t *testing.T) {
-	s, ctx := newServer(t), context.Background()
-	must(t, os.WriteFile(s.path("wrong"), []byte("hvs.wrong"), 0o600), os.WriteFile(s.path("admin"), []byte(s.root), 0o600))
+	s, ctx := devicetest.NewVault(t), context.Background()
+	must(t, os.WriteFile(s.Path("wrong"), []byte("hvs.wrong"), 0o600), os.WriteFile(s.Path("admin"), []byte(s.Root), 0o600))
 	for want, change := range map[string]func(*vaultcell.Config){
-		"is the token in the token file still good": func(c *vaultcell.Config) { c.TokenFile = s.path("wrong") },
-		"reading the server's token":                func(c *vaultcell.Config) { c.TokenFile = s.path("none") },
-		"is its disk mounted":                       func(c *vaultcell.Config) { c.Path = s.path("none/root") },
+		"is the token in the token file still good": func(c *vaultcell.Config) { c.TokenFile = s.Path("wrong") },
+		"reading the server's token":                func(c *vaultcell.Config) { c.TokenFile = s.Path("none") },
+		"is its disk mounted":                       func(c *vaultcell.Config) { c.Path = s.Path("none/root") },
 		"answers 403":                               func(c *vaultcell.Config) { c.Name = "not-in-the-policy" },
 		"connection refused":                        func(c *vaultcell.Config) { c.Address = "http://127.0.0.1:1" },
-		"is the transit engine mounted there":       func(c *vaultcell.Config) { c.Mount, c.TokenFile = "elsewhere", s.path("admin") },
+		"is the transit engine mounted there":       func(c *vaultcell.Config) { c.Mount, c.TokenFile = "elsewhere", s.Path("admin") },
 	} {
-		_, err := s.open(change).Make(ctx, 1)
+		_, err := s.Open(change).Make(ctx, 1)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hvs.wrong") {
 			t.Errorf("want %q, have %v", want, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -125,7 +126,7 @@ var (
 // record keeps a call of two seconds, by the way that the gate goes.
 func (d *desk) record(remote string) string {
 	d.t.Helper()
-	session := consent.NewSession(&consent.Call{ID: "c-" + remote, Trunk: "main", Direction: consent.Inbound, Remote: remote, Local: called, Controller: controller}, policy, d.store.Audit())
+	session := consent.NewSession(&consent.Call{ID: fmt.Sprintf("call-%d", d.store.Audit().Size()), Trunk: "main", Direction: consent.Inbound, Remote: remote, Local: called, Controller: controller}, policy, d.store.Audit())
 	session.Step(consent.Event{Kind: consent.Start, At: time.Now()})
 	session.Step(consent.Event{Kind: consent.PromptEnd, At: time.Now(), Heard: consent.Heard{Prompt: "default", Language: "en", Heard: 7 * time.Second, Complete: true}})
 	acts, _ := session.Step(consent.Event{Kind: consent.KeyPressed, At: time.Now(), Press: consent.Press{Key: '1', Via: "rfc4733", At: time.Now()}})

@@ -55,6 +55,7 @@ var arrows = map[string][]string{
 	"consentgate/console/access/attempts":  {},
 	"consentgate/console/access/oidc":      {},
 	"consentgate/console/access/passwords": {},
+	"consentgate/console/door":             {},
 
 	"consentgate/store/rootcell/celltest":   {"store/rootcell"},
 	"consentgate/store/rootcell/devicetest": {"store/rootcell", "store/rootcell/celltest", "store/rootcell/pkcs11cell", "store/rootcell/tpmcell", "store/rootcell/vaultcell"},

@@ -61,32 +61,37 @@ func (t *trail) list() []string {
 // gate is a Gatekeeper with the least of a console around it.
 type gate struct {
 	*access.Gatekeeper
-	t     *testing.T
+	t     testing.TB
 	trail *trail
 	reg   *prometheus.Registry
 	mux   *http.ServeMux
 }
 
+var (
+	danasHash = sync.OnceValue(func() passwords.Hash { return cheap(danas) })
+	erinsHash = sync.OnceValue(func() passwords.Hash { return cheap(erins) })
+)
+
 // cheap is a hash as cheap as may be.
-func cheap(t *testing.T, password string) passwords.Hash {
+func cheap(password string) passwords.Hash {
 	salt := sha256.Sum256([]byte(password))
 	sum := argon2.IDKey([]byte(password), salt[:16], 5, 7168, 1, 32)
 	b64 := base64.RawStdEncoding.EncodeToString
 	h, err := passwords.Parse("$argon2id$v=19$m=7168,t=5,p=1$" + b64(salt[:16]) + "$" + b64(sum))
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	return h
 }
 
-func newGate(t *testing.T, change ...func(*access.Config)) *gate {
+func newGate(t testing.TB, change ...func(*access.Config)) *gate {
 	sum := sha256.Sum256([]byte(robot))
 	g := &gate{t: t, trail: &trail{}, reg: prometheus.NewRegistry(), mux: http.NewServeMux()}
 	c := access.Config{TLS: true, Trail: g.trail, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Registerer: g.reg,
 		Sessions: access.SessionLimits{Idle: 30 * time.Minute, Longest: 12 * time.Hour},
 		Users: []access.User{
-			{Name: "dana", Role: access.Officer, Password: cheap(t, danas)},
-			{Name: "erin", Role: access.Auditor, Password: cheap(t, erins)},
+			{Name: "dana", Role: access.Officer, Password: danasHash()},
+			{Name: "erin", Role: access.Auditor, Password: erinsHash()},
 			{Name: "robot", Role: access.Operator, TokenSHA256: sum[:]},
 		}}
 	for _, f := range change {
@@ -181,7 +186,7 @@ func (b *browser) logIn(name, password string) int {
 
 func (b *browser) csrf() string { return body(b.g.t, b.do("GET", "/csrf", nil)) }
 
-func body(t *testing.T, r *http.Response) string {
+func body(t testing.TB, r *http.Response) string {
 	raw, err := io.ReadAll(r.Body)
 	if err != nil {
 		t.Fatal(err)

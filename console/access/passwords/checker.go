@@ -43,6 +43,9 @@ func (c *Checker) Matches(ctx context.Context, h Hash, password string, acquaint
 	if acquainted {
 		queue = c.waiting[1]
 	}
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	select {
 	case queue <- struct{}{}:
 		defer func() { <-queue }()

@@ -65,7 +65,7 @@ func NewApp(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 	if a.ops, err = newOpsServer(cfg.Ops, reg, a.gate.Ready, log); err != nil {
 		return nil, errors.Join(err, a.gate.Shutdown(ctx), a.trace.close(), a.store.stop(), a.engine.Close())
 	}
-	a.openConsole()
+	a.openConsole(reg)
 	return a, nil
 }
 

@@ -2,20 +2,22 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"consentgate/console"
 	"consentgate/console/access"
 	"consentgate/console/api"
 	"consentgate/console/office"
+	"consentgate/console/page"
 	"consentgate/store"
 )
 
@@ -24,11 +26,11 @@ const consoleFarewell = 5 * time.Second
 
 // openConsole serves people and their programs, if anybody may log in. The gate goes on
 // without where that fails: a port that is taken mustn't take the trunk down (law 2).
-func (a *App) openConsole() {
+func (a *App) openConsole(reg prometheus.Registerer) {
 	if len(a.cfg.Console.Users) == 0 {
 		return
 	}
-	s, err := a.newConsole()
+	s, err := a.newConsole(reg)
 	if err != nil {
 		a.log.Error("there is no console: calls go on", "error", err)
 		return
@@ -36,12 +38,18 @@ func (a *App) openConsole() {
 	a.console = s
 }
 
-func (a *App) newConsole() (*console.Server, error) {
+func (a *App) newConsole(reg prometheus.Registerer) (*console.Server, error) {
 	c := a.cfg.Console
 	o := office.New(office.Config{Store: a.store.store.Load, Calls: liveCalls{a.gate}, Controller: a.cfg.Controller, FourEyes: c.FourEyes, Node: a.cfg.Node,
 		Version: programVersion(), Verify: verifyExport, Log: a.log})
+	door, err := a.gatekeeper(reg)
+	if err != nil {
+		return nil, err
+	}
 	served := api.New(api.Config{Office: o, Log: a.log})
-	conf := console.Config{Listen: c.Listen, Who: bearers(c.Users), Log: a.log, API: console.Part{Routes: served.Routes(), Deny: served.Deny}}
+	pages := page.New(a.pageConfig(o, door))
+	conf := console.Config{Listen: c.Listen, Who: door, Log: a.log, API: console.Part{Routes: served.Routes(), Deny: served.Deny},
+		Page: console.Part{Routes: pages.Routes(), Deny: pages.Deny}}
 	if c.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
 		if err != nil {
@@ -52,6 +60,18 @@ func (a *App) newConsole() (*console.Server, error) {
 	return console.New(conf)
 }
 
+// pageConfig tells the page what one may search by, in an order that stays.
+func (a *App) pageConfig(o *office.Office, door *access.Gatekeeper) page.Config {
+	c := page.Config{Office: o, Door: door, Controller: a.cfg.Controller, Version: programVersion(), Log: a.log}
+	for _, name := range slices.Sorted(maps.Keys(a.cfg.Purposes)) {
+		c.Purposes = append(c.Purposes, a.cfg.Purposes[name])
+	}
+	for _, t := range a.cfg.Trunks {
+		c.Trunks = append(c.Trunks, t.Name)
+	}
+	return c
+}
+
 func stopConsole(s *console.Server) error {
 	if s == nil {
 		return nil
@@ -59,33 +79,6 @@ func stopConsole(s *console.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), consoleFarewell)
 	defer cancel()
 	return s.Stop(ctx)
-}
-
-// tokens are the users by the SHA-256 of their tokens, which nobody can guess, so
-// that how long it takes to find one says nothing.
-type tokens map[[sha256.Size]byte]access.Principal
-
-func bearers(users []UserConfig) tokens {
-	out := tokens{}
-	for _, u := range users {
-		if sum, err := hex.DecodeString(u.TokenSHA256); err == nil && len(sum) == sha256.Size {
-			out[[sha256.Size]byte(sum)] = access.Principal{Name: u.Name, Role: access.Role(u.Role), Via: "token"}
-		}
-	}
-	return out
-}
-
-// Authenticate is console.Authenticator.
-func (t tokens) Authenticate(r *http.Request) (access.Principal, error) {
-	given := r.Header.Get("Authorization")
-	if given == "" {
-		return access.Principal{}, access.ErrNobody
-	}
-	scheme, token, _ := strings.Cut(given, " ")
-	if p, ok := t[sha256.Sum256([]byte(token))]; ok && strings.EqualFold(scheme, "Bearer") {
-		return p, nil
-	}
-	return access.Principal{}, access.ErrProof
 }
 
 // verifyExport checks an export of the log in a process of its own, as verify does.

@@ -67,7 +67,7 @@ const boxed = 12 + 32 + 16
 // keys opens a box at every offset: what hangs under the root.
 func (a attacker) keys(root [32]byte) (out [][32]byte) {
 	var about [][]byte
-	for _, name := range []string{a.bucket, a.bucket + "#1", a.bucket + "#2", "month/" + a.month, "catalog/" + a.month, "catalog/" + a.month + "#1"} {
+	for _, name := range []string{a.bucket, a.bucket + "#1", a.bucket + "#2", "month/" + a.month, "catalog/" + a.month, "catalog/" + a.month + "#1", "request/" + a.month} {
 		about = append(about, []byte("consentgate/1/bucket-key\x00"+name))
 	}
 	about = append(about, []byte("consentgate/1/system-key\x00catalog-index"))

@@ -63,6 +63,11 @@ func (t keysTx) putRequest(f filedRequest) error {
 	if err != nil {
 		return err
 	}
+	if t.Bucket(bRequest).Get([]byte(f.ID)) != nil {
+		if err := t.Bucket(bChanged).Put([]byte(bucket), nil); err != nil {
+			return err
+		}
+	}
 	return t.Bucket(bRequest).Put([]byte(f.ID), append([]byte(bucket+"\x00"), seal(k, asRequest, f.ID, plain)...))
 }
 

@@ -439,5 +439,22 @@ func TestAGrantWithoutARecordingGoesOnItsDay(t *testing.T) {
 	if seen() || types(t, s)[store.TypeErased] != 1 {
 		t.Errorf("it is there, or the log doesn't say once that it went: %v", types(t, s))
 	}
+	var ev struct{ Recording string }
+	must(t, s.Entries(0, func(e store.Entry) bool {
+		if e.Type == store.TypeErased {
+			must(t, json.Unmarshal(e.Payload, &ev))
+		}
+		return true
+	}))
+	if n, _ := s.Waiting(); n != 1 || state(t, s, ev.Recording) != store.ErasurePending {
+		t.Errorf("before the rotation %d wait, it is %s", n, state(t, s, ev.Recording))
+	}
+	must(t, s.Rotate(ctx))
+	signed, err := s.Certificate(ev.Recording)
+	must(t, err)
+	cert, err := store.CheckCertificate(signed, vkeyOf(t, dir))
+	if n, _ := s.Waiting(); err != nil || !cert.Of(h) || cert.Cause.Kind != "retention" || n != 0 {
+		t.Errorf("%d wait; %+v %v", n, cert, err)
+	}
 	end(t, s, dir)
 }

@@ -207,7 +207,7 @@ func (r *rotating) turnRoot(ctx context.Context) error {
 				return err
 			}
 		}
-		return errors.Join(from.doom(r.From), putRotation(from.Tx, next))
+		return errors.Join(from.doom(r.From), from.renewRequests(), putRotation(from.Tx, next))
 	})
 	if err != nil {
 		return err // the next try finds out whether it became durable

@@ -171,13 +171,17 @@ func (s *Store) amend(ctx context.Context, id string, change func(f *rights.File
 		if err != nil {
 			return err
 		}
+		was := flagsOf(f.File)
 		entries, err := change(&f.File)
 		if refused = err; err != nil {
 			return nil
 		}
 		f.Untold = append(f.Untold, entries...)
 		now = f.File
-		return t.putFiled(id, r, f)
+		if err = t.putFiled(id, r, f); err == nil && flagsOf(now) != was {
+			err = t.listAgain(id, r)
+		}
+		return err
 	}, after: func() {
 		if refused == nil {
 			s.desk.setFile(id, now)
@@ -195,6 +199,15 @@ func (s *Store) amend(ctx context.Context, id string, change func(f *rights.File
 		return fmt.Errorf("it is done, and the log hasn't heard of it yet: %w", err)
 	}
 	return nil
+}
+
+// listAgain has a recording found by what it is now.
+func (t keysTx) listAgain(id string, r row) error {
+	sum, err := t.summary(id, r)
+	if err != nil {
+		return err
+	}
+	return t.list(id, r, sum)
 }
 
 // tellLater leaves it to the clerk, once.

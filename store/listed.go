@@ -10,6 +10,7 @@ import (
 
 	"consentgate/consent"
 	"consentgate/store/catalog"
+	"consentgate/store/rights"
 )
 
 // numberIndex is the name of the key that numbers and names are hashed with for
@@ -40,6 +41,22 @@ var (
 	stateCodes     = map[string]uint8{StateRecording: 1, StateSealed: 2, StateTruncated: 3}
 	directionCodes = map[consent.Direction]uint8{consent.Inbound: 1, consent.Outbound: 2}
 )
+
+// Flags of a recording in the catalog: what officers did about it.
+const (
+	flagHeld       = 1
+	flagRestricted = 2
+)
+
+func flagsOf(f rights.File) (flags uint8) {
+	if len(f.Holds) > 0 {
+		flags |= flagHeld
+	}
+	if f.Decide(false).Restricted {
+		flags |= flagRestricted
+	}
+	return flags
+}
 
 // catalog is the list that recordings are found in.
 func (t keysTx) catalog() *catalog.Catalog { return catalog.In(t.Bucket(bCatalog), t.monthKey) }
@@ -74,10 +91,14 @@ func (t keysTx) list(id string, r row, sum Summary) error {
 	if err != nil {
 		return err
 	}
+	f, err := t.getFiled(id, r)
+	if err != nil {
+		f.File = unreadable()
+	}
 	entry := catalog.Row{Position: catalog.Position{Start: r.Start, ID: raw},
 		Remote: hashedNumber(k, sum.RemoteNumber), Local: hashedNumber(k, sum.LocalNumber),
 		Purpose: hashedName(k, "purpose", sum.Purpose), Trunk: hashedName(k, "trunk", sum.Trunk),
-		State: stateCodes[sum.State], Direction: directionCodes[sum.Direction]}
+		State: stateCodes[sum.State], Direction: directionCodes[sum.Direction], Flags: flagsOf(f.File)}
 	old, replaced, err := t.catalog().Put(entry)
 	if err != nil {
 		return fmt.Errorf("listing recording %s: %w", id, err)

@@ -32,7 +32,7 @@ type Query struct {
 	State     string
 
 	Held       bool // what a legal hold keeps
-	Restricted bool // what a subject had restricted, or whose erasure waits
+	Restricted bool // what a subject had restricted, or whose erasure waits; not what its time being over restricts
 
 	Limit  int    // of a page; 0: 100; at most MaxPage
 	Cursor string // of the page before, of the same search; "" for the first
@@ -68,9 +68,6 @@ func (s *Store) Search(q Query) (page []Summary, cursor string, err error) {
 		}
 		var last catalog.Position
 		return t.catalog().Scan(f, func(r catalog.Row) (more bool, err error) {
-			if !s.keeps(q, r.ID) {
-				return true, nil
-			}
 			sum, err := t.listed(r)
 			if err != nil || !q.wants(sum) {
 				return true, err
@@ -147,6 +144,12 @@ func (s *Store) filter(q Query, k key) (catalog.Filter, error) {
 	if q.Direction != "" {
 		f.Direction(directionCodes[q.Direction])
 	}
+	if q.Held {
+		f.Flag(flagHeld, true)
+	}
+	if q.Restricted {
+		f.Flag(flagRestricted, true)
+	}
 	return f, nil
 }
 
@@ -164,15 +167,6 @@ func nanoseconds(t time.Time) int64 {
 // wants looks at what the catalog has hashes of only that may meet.
 func (q Query) wants(s Summary) bool {
 	return (q.Purpose == "" || s.Purpose == q.Purpose) && (q.Trunk == "" || s.Trunk == q.Trunk)
-}
-
-// keeps reports whether what a query wants kept may be: the rest needn't be opened.
-func (s *Store) keeps(q Query, raw catalog.ID) bool {
-	if !q.Held && !q.Restricted {
-		return true
-	}
-	f := s.desk.file(idText.EncodeToString(raw[:]))
-	return (!q.Held || len(f.Holds) > 0) && (!q.Restricted || f.Decide(false).Restricted)
 }
 
 // listed reads what the catalog lists.

@@ -17,6 +17,7 @@ import (
 	"consentgate/consent"
 	"consentgate/store"
 	"consentgate/store/phone"
+	"consentgate/store/rights"
 )
 
 var trunkNumbers = phone.Book{Trunks: map[string]phone.Rules{"london": {Region: "GB"}, "berlin": {Region: "DE"}, "bare": {}}}
@@ -113,7 +114,8 @@ func naive(all []store.Summary, q store.Query) (out []string) {
 		if (q.Party == "" || number(s.Remote) == number(q.Party) || number(s.Local) == number(q.Party)) &&
 			(q.Agent == "" || number(s.Local) == number(q.Agent)) && (q.From.IsZero() || !s.Started.Before(q.From)) &&
 			(q.To.IsZero() || s.Started.Before(q.To)) && (q.Purpose == "" || s.Purpose == q.Purpose) && (q.Trunk == "" || s.Trunk == q.Trunk) &&
-			(q.State == "" || s.State == q.State) && (q.Direction == "" || s.Direction == q.Direction) {
+			(q.State == "" || s.State == q.State) && (q.Direction == "" || s.Direction == q.Direction) &&
+			(!q.Held || s.Held) && (!q.Restricted || s.Restricted) {
 			out = append(out, s.ID)
 		}
 	}
@@ -147,14 +149,15 @@ func TestEveryFilterAnswersAsLookingThroughAllWould(t *testing.T) {
 		}
 		all = append(all, rec.ID())
 	}
+	actOn(t, r, s, all)
 	all = eraseSome(t, r, s, all)
 	sums := summaries(t, s, all)
-	for n := range 4 * 256 {
+	for n := range 4 * 1024 {
 		like := sums[r.IntN(len(sums))]
 		q := store.Query{Limit: 1 + r.IntN(20)}
 		for bit, set := range []func(){func() { q.Party = like.Remote }, func() { q.Agent = like.Local }, func() { q.Purpose = like.Purpose },
 			func() { q.Trunk = like.Trunk }, func() { q.State = like.State }, func() { q.Direction = like.Direction },
-			func() { q.From = like.Started }, func() { q.To = sums[r.IntN(len(sums)/4)].Started.Add(time.Nanosecond) }} {
+			func() { q.Held = true }, func() { q.Restricted = true }, func() { q.From = like.Started }, func() { q.To = sums[r.IntN(len(sums)/4)].Started.Add(time.Nanosecond) }} {
 			if n&(1<<bit) != 0 {
 				set()
 			}
@@ -198,9 +201,63 @@ func eraseSome(t *testing.T, r *rand.Rand, s *store.Store, all []string) []strin
 		if sum.State == store.StateRecording {
 			return false
 		}
-		must(t, s.Erase(context.Background(), sum.Grant, "asked"))
+		switch err := s.Erase(context.Background(), sum.Grant, "asked"); {
+		case errors.Is(err, store.ErrHeld): // it is restricted now
+			return false
+		default:
+			must(t, err)
+		}
 		return true
 	})
+}
+
+// actOn holds and restricts some, and takes some of that back.
+func actOn(t *testing.T, r *rand.Rand, s *store.Store, all []string) {
+	t.Helper()
+	for _, id := range all {
+		switch r.IntN(6) {
+		case 0:
+			hold(t, s, id, "case")
+		case 1:
+			first := hold(t, s, id, "case")
+			if r.IntN(2) == 0 {
+				hold(t, s, id, "another")
+			}
+			must(t, s.Release(ctx, id, first, because("settled")))
+		case 2:
+			hold(t, s, id, "case")
+			fallthrough
+		case 3:
+			k, err := s.Restrict(ctx, id, rights.Restriction{Act: because("contests it"), Ground: rights.Accuracy})
+			must(t, err)
+			if r.IntN(2) == 0 {
+				must(t, s.Lift(ctx, id, k, because("looked into"), true))
+			}
+		}
+	}
+}
+
+// TestWhatIsHeldIsFoundAfterAStart, and after what is being written was sealed.
+func TestWhatIsHeldIsFoundAfterAStart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := openStore(t, dir)
+	rec := begin(t, s, consent.Call{Trunk: "main", Direction: consent.Inbound, Remote: callerNumber, Local: "201"}, "training")
+	record(t, s, "another", 2)
+	h := hold(t, s, rec.ID(), "case")
+	found := func(q store.Query) []string { return ids(searched(t, s, q)) }
+	if got := found(store.Query{Held: true}); !slices.Equal(got, []string{rec.ID()}) {
+		t.Errorf("while it is written: %v", got)
+	}
+	must(t, rec.Seal(time.Now(), "hang-up"), s.Close())
+	s = openStore(t, dir)
+	if got := found(store.Query{Held: true}); !slices.Equal(got, []string{rec.ID()}) || len(found(store.Query{Restricted: true})) != 0 {
+		t.Errorf("after a start: %v", got)
+	}
+	must(t, s.Release(ctx, rec.ID(), h, because("settled")))
+	if got := found(store.Query{Held: true}); len(got) != 0 {
+		t.Errorf("released: %v", got)
+	}
+	must(t, s.Close())
 }
 
 // counted compares the numbers that are kept with counting.

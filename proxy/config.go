@@ -88,7 +88,8 @@ type Recorder interface {
 	// Create readies a recorder for a grant. From then on the recorder
 	// accounts for the grant's end in the log.
 	Create(ctx context.Context, g consent.Grant) (media.Sink, error)
-	// Erase removes what the grant of that record recorded.
+	// Erase removes what the grant of that record recorded, now or by itself when it
+	// can be: an error means that it may stay.
 	Erase(ctx context.Context, grant consent.Hash, reason string) error
 }
 

@@ -235,10 +235,20 @@ func (r *registrations) adopt(b Binding) *spot {
 	return s
 }
 
-// restore takes a binding that was kept.
+// restore takes a binding that was kept, unless more is known by now: it may be
+// read late.
 func (r *registrations) restore(b Binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	at := originOf(b.Contact)
+	if s := r.byAlias[b.Alias]; s != nil && s.origin != at { // it moved
+		return
+	}
+	if s := r.byOrigin[at]; s != nil {
+		if now := s.bindings[bindingKey{b.AOR, b.Contact}]; now != nil && now.confirmed && now.Expires.After(b.Expires) {
+			return
+		}
+	}
 	if s := r.adopt(b); s != nil && (s.last == nil || s.last.Expires.Before(b.Expires)) {
 		s.last = s.bindings[bindingKey{b.AOR, b.Contact}]
 	}

@@ -20,7 +20,7 @@ type Bindings interface {
 	// Save makes changes durable, all or none; an empty value is gone.
 	Save(ctx context.Context, changes map[string][]byte) error
 	// Load returns the values that there are; those that can be read even beside
-	// an error.
+	// an error. An error and no values means that there may be some later.
 	Load(ctx context.Context) ([][]byte, error)
 }
 
@@ -42,6 +42,7 @@ type registrar struct {
 	sides   map[sideKey]*registrations // doesn't change
 	beyond  prometheus.Counter
 	started bool
+	loaded  bool // of the keeper, once it is started
 	wake    chan struct{}
 	quit    chan struct{}
 	done    sync.WaitGroup
@@ -87,9 +88,10 @@ func (r *registrar) load() {
 	ctx, cancel := context.WithTimeout(context.Background(), keepPatience)
 	defer cancel()
 	kept, err := r.keep.Load(ctx)
-	if err != nil {
-		r.log.Error("reading the registrations: what is missing is learnt again as it is refreshed", "error", err)
+	if err != nil && !r.started {
+		r.log.Error("reading the registrations: what is missing is learnt again as it is refreshed, or when it can be read", "error", err)
 	}
+	r.loaded = err == nil || len(kept) > 0
 	now, unread := time.Now(), 0
 	for _, raw := range kept {
 		var b Binding
@@ -107,6 +109,14 @@ func (r *registrar) load() {
 	}
 	if unread > 0 {
 		r.log.Error("some registrations can't be read: they are learnt again as they are refreshed", "count", unread)
+	}
+}
+
+// loadLate takes what an earlier run kept where that couldn't be read at the
+// start. What changed since is on the disk first: who is gone doesn't come back.
+func (r *registrar) loadLate() {
+	if r.keep != nil && !r.loaded && r.save() {
+		r.load()
 	}
 }
 
@@ -128,6 +138,7 @@ func (r *registrar) start(also func(now time.Time)) {
 					s.expire(now.Add(-lifetime))
 				}
 				also(now)
+				r.loadLate()
 			}
 			r.save()
 		}
@@ -172,15 +183,15 @@ func (r *registrar) waiting() int {
 	return len(r.unsaved) + r.writing
 }
 
-// save writes what changed since the last time, together. What fails is tried
-// again with the next sweep, unless it changed once more.
-func (r *registrar) save() {
+// save writes what changed since the last time, together, and reports whether it
+// could. What fails is tried again with the next sweep, unless it changed once more.
+func (r *registrar) save() bool {
 	r.mu.Lock()
 	todo := r.unsaved
 	r.unsaved, r.writing = map[string]Binding{}, len(todo)
 	r.mu.Unlock()
 	if len(todo) == 0 {
-		return
+		return true
 	}
 	err := r.write(todo)
 	r.mu.Lock()
@@ -194,6 +205,7 @@ func (r *registrar) save() {
 	if err != nil {
 		r.log.Error("writing down the registrations: a restart now would lose some until they are refreshed", "count", len(todo), "error", err)
 	}
+	return err == nil
 }
 
 func (r *registrar) write(todo map[string]Binding) error {

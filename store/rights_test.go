@@ -266,6 +266,44 @@ func TestALiveRecordingIsErasedWhenItEnds(t *testing.T) {
 	}
 }
 
+// TestAHoldComesBeforeARecordingsLastReadingOrTooLate: an asked one is only read
+// when it ends, and not sealed. A hold before that has it sealed; one after is
+// refused, for nothing could be held that was sealed.
+func TestAHoldComesBeforeARecordingsLastReadingOrTooLate(t *testing.T) {
+	for point, want := range map[string]error{"ended": nil, "named": rights.ErrGoing} {
+		s, dir := kit(t)
+		r, err := s.Create(ctx, grant(t, s.Audit(), "c"))
+		must(t, err)
+		if err := s.AskErase(ctx, r.ID(), rights.Ask{Act: because("now")}); !errors.Is(err, store.ErrLive) {
+			t.Fatal(err)
+		}
+		var id string
+		var holding error
+		s.AtPoint(func(p string) {
+			if p == point {
+				id, holding = s.Hold(ctx, r.ID(), because("litigation"), "")
+			}
+		})
+		must(t, r.Seal(time.Now(), "hang-up"))
+		if !errors.Is(holding, want) || gone(s, r.ID()) == (want == nil) {
+			t.Errorf("at %s: %v, gone: %v", point, holding, gone(s, r.ID()))
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "recordings", "*"))
+		must(t, err)
+		if want == nil {
+			if len(files) != 1 || !strings.HasSuffix(files[0], ".rec") {
+				t.Errorf("it is held and isn't sealed: %v", files)
+			}
+			must(t, s.Release(ctx, r.ID(), id, because("settled")))
+		} else if len(files) != 0 {
+			t.Errorf("left: %v", files)
+		}
+		if !gone(s, r.ID()) {
+			t.Errorf("at %s: it isn't erased", point)
+		}
+	}
+}
+
 // TestHoldsAndAnErasureAtOnce: whoever was told that the hold is on finds the
 // recording there, at whatever moment of the erasure it came.
 func TestHoldsAndAnErasureAtOnce(t *testing.T) {

@@ -307,11 +307,22 @@ func readBack(out *os.File, id string, m made, digest [sha256.Size]byte) error {
 	return nil
 }
 
-// goes reports whether a recording will be erased once it has ended: then it
-// needn't be sealed.
+// goes reports whether a recording is to be erased now that it has ended: then it
+// needn't be sealed. With that the erasure has begun, and no hold can be put on
+// that would find a recording that wasn't sealed.
 func (s *Store) goes(id string) bool {
 	f := s.desk.file(id)
-	return len(f.Asks) > 0 && f.Decide(false).Erase != rights.None
+	if len(f.Asks) == 0 || f.Decide(false).Erase == rights.None {
+		return false
+	}
+	going := false // written by the committer; read here only after it answered
+	err := within(func(ctx context.Context) error {
+		return s.amend(ctx, id, func(f *rights.File) ([]untold, error) {
+			going = f.Go(false) != rights.None
+			return nil, nil
+		})
+	})
+	return err == nil && going
 }
 
 // sealNow has one that waits to be sealed sealed at once, as far as it needs to

@@ -22,6 +22,10 @@ const (
 	openPatience = 5 * time.Second
 	// openAgain is how long after a failure the data directory is tried anew.
 	openAgain = 30 * time.Second
+	// leavePatience bounds how long a stop waits for a data directory that is being
+	// opened. What is left half done then is what a kill leaves: the next start
+	// carries on.
+	leavePatience = 2 * time.Second
 )
 
 var errNoStore = errors.New("the data directory isn't open")
@@ -33,6 +37,7 @@ type opening struct {
 	open  func() (*store.Store, rootcell.Cell, error)
 	again time.Duration
 	watch *alarms // of what is opened; nil: there is none
+	leave time.Duration // leavePatience, but in tests
 	log   *slog.Logger
 
 	store atomic.Pointer[store.Store] // nil until it is open
@@ -45,7 +50,7 @@ type opening struct {
 // openLate begins to open, and waits for the first try, but no longer than patience.
 // After a failure it tries again each time that again has gone by.
 func openLate(open func() (*store.Store, rootcell.Cell, error), patience, again time.Duration, watch *alarms, log *slog.Logger) *opening {
-	o := &opening{open: open, again: again, watch: watch, log: log, tried: make(chan struct{}), quit: make(chan struct{})}
+	o := &opening{open: open, again: again, leave: leavePatience, watch: watch, log: log, tried: make(chan struct{}), quit: make(chan struct{})}
 	o.done.Go(o.run)
 	select {
 	case <-o.tried:
@@ -68,6 +73,12 @@ func (o *opening) run() {
 
 func (o *opening) try(first bool) bool {
 	s, root, err := o.open()
+	if err == nil && o.stopped() {
+		if err := errors.Join(s.Close(), root.Close()); err != nil {
+			o.log.Error("closing the data directory", "error", err)
+		}
+		return true
+	}
 	if err == nil {
 		o.root = root
 		o.store.Store(s)
@@ -87,10 +98,30 @@ func (o *opening) try(first bool) bool {
 	return err == nil
 }
 
-// stop ends the tries and closes what was opened.
+func (o *opening) stopped() bool {
+	select {
+	case <-o.quit:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop ends the tries and closes what was opened. An opening that hangs is left
+// behind; it closes what it opens, if it ever does.
 func (o *opening) stop() error {
 	close(o.quit)
-	o.done.Wait()
+	ended := make(chan struct{})
+	go func() {
+		o.done.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(o.leave):
+		o.log.Warn("the data directory is still being opened; it is left as it is")
+		return nil
+	}
 	o.watch.stop()
 	var err error
 	if s := o.store.Load(); s != nil {
@@ -126,16 +157,22 @@ func (o *opening) Create(ctx context.Context, g consent.Grant) (media.Sink, erro
 	return nil, errNoStore
 }
 
-// Erase erases a recording.
+// Erase erases a recording, now or by itself when it can be: the asking is on stable
+// storage.
 func (o *opening) Erase(ctx context.Context, grant consent.Hash, reason string) error {
-	if s := o.store.Load(); s != nil {
-		return s.Erase(ctx, grant, reason)
+	s := o.store.Load()
+	if s == nil {
+		return errNoStore
 	}
-	return errNoStore
+	err := s.Erase(ctx, grant, reason)
+	if errors.Is(err, store.ErrLive) || errors.Is(err, store.ErrHeld) {
+		o.log.Info("a recording is to be erased, and will be when it can be", "why", err)
+		return nil
+	}
+	return err
 }
 
-// Save and Load are proxy.Bindings. What an earlier run kept isn't known to a gate
-// whose data directory opened late: registrants refresh.
+// Save and Load are proxy.Bindings, which loads until it could.
 func (o *opening) Save(ctx context.Context, changes map[string][]byte) error {
 	if s := o.store.Load(); s != nil {
 		return s.Bindings().Save(ctx, changes)

@@ -71,6 +71,57 @@ func TestADataDirectoryThatCannotBeOpenedIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestAStopLeavesAnOpeningThatHangs, and what opens later is closed at once.
+func TestAStopLeavesAnOpeningThatHangs(t *testing.T) {
+	answers := make(chan struct{})
+	open := opensIn(t)
+	o := openLate(func() (*store.Store, rootcell.Cell, error) { <-answers; return open() }, time.Millisecond, time.Hour, nil,
+		slog.New(slog.DiscardHandler))
+	o.leave = time.Millisecond
+	if err := o.stop(); err != nil {
+		t.Error(err)
+	}
+	close(answers)
+	o.done.Wait()
+	if err := o.Ready("main"); !errors.Is(err, errNoStore) {
+		t.Errorf("what opened after the stop is used: %v", err)
+	}
+	s, root, err := open() // it was closed: nobody else may have it open
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Close(), root.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAnErasureThatWaitsIsNoTrouble: of a recording that is being written, or held.
+func TestAnErasureThatWaitsIsNoTrouble(t *testing.T) {
+	o := openLate(opensIn(t), time.Hour, time.Hour, nil, slog.New(slog.DiscardHandler))
+	becomesReady(t, o)
+	ctx := context.Background()
+	g := grantFrom(t, o)
+	if err := o.Erase(ctx, g.Hash(), "withdrawn"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("there is nothing to erase: %v", err)
+	}
+	sink, err := o.Create(ctx, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Erase(ctx, g.Hash(), "withdrawn"); err != nil {
+		t.Errorf("while it is written: %v", err)
+	}
+	if err := sink.Seal(time.Now(), "hang-up"); err != nil {
+		t.Error(err)
+	}
+	if page, _, err := o.store.Load().Search(store.Query{}); err != nil || len(page) != 0 {
+		t.Errorf("it isn't erased by itself: %v %v", page, err)
+	}
+	if err := o.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAStopEndsTheTries(t *testing.T) {
 	o := openLate(func() (*store.Store, rootcell.Cell, error) { return nil, nil, errors.New("no disk") }, time.Hour, time.Hour,
 		nil, slog.New(slog.DiscardHandler))

@@ -36,7 +36,7 @@ var errNoStore = errors.New("the data directory isn't open")
 type opening struct {
 	open  func() (*store.Store, rootcell.Cell, error)
 	again time.Duration
-	watch *alarms // of what is opened; nil: there is none
+	watch *alarms       // of what is opened; nil: there is none
 	leave time.Duration // leavePatience, but in tests
 	log   *slog.Logger
 

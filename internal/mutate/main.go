@@ -1,4 +1,4 @@
-// Command mutate breaks each invariant on purpose, one at a time, in a copy of
+// Command mutate breaks each invariant on purpose, one at a time in a copy of
 // the tree, and runs the tests that guard it. A mutation that no test notices is
 // a hole in the suite, and an error.
 //
@@ -12,7 +12,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -27,36 +29,67 @@ func main() {
 	}
 }
 
-func run(only string) (err error) {
-	dir, err := os.MkdirTemp("", "consentgate-mutate-")
-	if err != nil {
-		return err
+func run(only string) error {
+	todo := make(chan mutation)
+	results := make(chan result)
+	var workers sync.WaitGroup
+	for range runtime.NumCPU() {
+		workers.Go(func() { work(todo, results) })
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := copyTree(dir); err != nil {
-		return err
-	}
+	go func() {
+		for _, m := range mutations {
+			if only == "" || m.name == only {
+				todo <- m
+			}
+		}
+		close(todo)
+		workers.Wait()
+		close(results)
+	}()
 	missed := 0
-	for _, m := range mutations {
-		if only != "" && m.name != only {
-			continue
-		}
-		start := time.Now()
-		verdict, err := m.try(dir)
-		if err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
-		}
-		if verdict != "" {
+	var errs []error
+	for r := range results {
+		switch {
+		case r.err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", r.name, r.err))
+		case r.verdict != "":
 			missed++
-			fmt.Printf("MISSED  %-48s %s\n", m.name, verdict)
-			continue
+			fmt.Printf("MISSED  %-48s %s\n", r.name, r.verdict)
+		default:
+			fmt.Printf("caught  %-48s %s, %.1f s\n", r.name, r.tests, r.took.Seconds())
 		}
-		fmt.Printf("caught  %-48s %s, %.1f s\n", m.name, m.tests, time.Since(start).Seconds())
 	}
 	if missed > 0 {
-		return fmt.Errorf("%d mutations weren't noticed", missed)
+		errs = append(errs, fmt.Errorf("%d mutations weren't noticed", missed))
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// result is what became of a mutation.
+type result struct {
+	mutation
+	verdict string
+	took    time.Duration
+	err     error
+}
+
+// work tries mutations in a copy of the tree of its own. Without one, none of
+// what it is given is tried.
+func work(todo <-chan mutation, results chan<- result) {
+	dir, err := os.MkdirTemp("", "consentgate-mutate-")
+	if err == nil {
+		err = copyTree(dir)
+		defer os.RemoveAll(dir)
+	}
+	for m := range todo {
+		r := result{mutation: m, err: err}
+		if err == nil {
+			start := time.Now()
+			r.verdict, r.err = m.try(dir)
+			r.took = time.Since(start)
+		}
+		results <- r
+	}
 }
 
 // copyTree copies what git knows of the working tree.
@@ -108,11 +141,11 @@ func (m mutation) try(dir string) (verdict string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, os.WriteFile(path, was, 0o600)) }()
-	if out, err := goIn(dir, "build", "./..."); err != nil {
-		return "", fmt.Errorf("the mutation doesn't compile: %s", out)
-	}
-	out, err := goIn(dir, "test", "-count=1", "-timeout", "40s", "-run", m.tests, m.packages)
+	// Without the paths of the copy in them, what one copy compiled is the others', too.
+	out, err := goIn(dir, "test", "-trimpath", "-count=1", "-timeout", "40s", "-run", m.tests, m.packages)
 	switch {
+	case strings.Contains(out, " failed]"): // [build failed], [setup failed]
+		return "", fmt.Errorf("the mutation doesn't compile: %s", out)
 	case err == nil && strings.Contains(out, "no tests to run"):
 		return "", fmt.Errorf("no test is named %s in %s", m.tests, m.packages)
 	case err == nil:

@@ -50,7 +50,7 @@ var arrows = map[string][]string{
 	"consentgate/console/access":      {"console/access/attempts", "console/access/oidc", "console/access/passwords"},
 	"consentgate/console/office":      {"consent", "console/access", "store", "store/evidence", "store/rights"},
 	"consentgate/console/page":        {"consent", "console/access", "console/office", "store", "store/evidence", "store/rights"},
-	"consentgate/cmd/consentgate": {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "store/checkpoint", "store/phone", "store/rights", "store/witness", "internal/phone",
+	"consentgate/cmd/consentgate": {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "store/checkpoint", "store/evidence", "store/phone", "store/rights", "store/witness", "internal/phone",
 		"breach", "breach/alarm", "processing", "console", "console/access", "console/api", "console/office", "console/page", "console/access/passwords", "internal/durable", "store/rootcell", "store/rootcell/backup", "store/rootcell/pkcs11cell", "store/rootcell/tpmcell", "store/rootcell/vaultcell", "store/rootcell/wrapcell"},
 	"consentgate/console/access/attempts":  {},
 	"consentgate/console/access/oidc":      {},

@@ -18,6 +18,7 @@ import (
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
 	"consentgate/store"
+	"consentgate/store/evidence"
 	"consentgate/store/phone"
 )
 
@@ -35,6 +36,7 @@ type Config struct {
 	Node          string
 	Region        string // of numbers without their country's code, where a trunk has none of its own; "": unknown
 	Controller    consent.Controller
+	Stated        evidence.Setting // what documents say of the controller; setting has the rest of it
 	Trunks        []TrunkConfig
 	Media         MediaConfig
 	TTS           string // command line that renders prompts; "" is none

@@ -18,6 +18,7 @@ import (
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
 	"consentgate/store"
+	"consentgate/store/evidence"
 	"consentgate/store/phone"
 )
 
@@ -237,6 +238,9 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"trunks:", "data_dir: \"\"\ntrunks:", "data_dir: \"\": must not be empty"},
 		{"trunks:", "node: [a]\ntrunks:", "node: a list isn't a single value"},
 		{"controller: {", "controller: {name: Twice, ", "controller.name: is there twice, first on line 2"},
+		{"controller: {", "controller: {country: UK, ", `controller.country: "UK": the United Kingdom's code is GB`},
+		{"controller: {", "controller: {country: Europe, ", `controller.country: "Europe": the code of a country`},
+		{"controller: {", "controller: {adress: x, ", `controller.adress: unknown key (did you mean "address"?)`},
 		{"policies:\n", "policies: x\nignored:\n", "policies: \"x\" isn't a list"},
 		{minimal, "", "the file is empty"},
 		{minimal, "a: [", "yaml:"},
@@ -251,6 +255,20 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		if problems.Sound() || !strings.Contains(problems.String(), c.want) {
 			t.Errorf("%q gives\n%s\nwant %q", c.new, problems, c.want)
 		}
+	}
+}
+
+// TestWhatAControllerStatesIsInReceiptsAndBundles: what the configuration says of
+// it, of recipients and of transfers, and nothing that it doesn't say.
+func TestWhatAControllerStatesIsInReceiptsAndBundles(t *testing.T) {
+	c := parsedOK(t, strings.Replace(minimal, "controller: {", `controller: {address: "1 Example Street, London", country: GB, authority: "ICO, Wilmslow", `, 1)+
+		"record:\n  recipients: [A Ltd]\n  transfers: [{to: \"B Inc., US\", safeguard: clauses}, {to: C, safeguard: D}]\n")
+	if got, want := c.setting(), (evidence.Setting{Address: "1 Example Street, London", Country: "GB", Authority: "ICO, Wilmslow", Recipients: []string{"A Ltd"},
+		Transfers: "B Inc., US: clauses; C: D"}); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v", got)
+	}
+	if got := parsedOK(t, strings.Replace(minimal, "controller: {", "controller: {country: EU, ", 1)).setting(); !reflect.DeepEqual(got, evidence.Setting{Country: "EU"}) {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -38,7 +38,8 @@ func (p *parser) parse(root *yaml.Node) {
 		"node":     parsed(p.reader, &c.Node, notEmpty),
 		"region":   parsed(p.reader, &c.Region, region),
 		"controller": func(n *yaml.Node, path string) {
-			p.mapping(n, path, fields{"name": parsed(p.reader, &c.Controller.Name, notEmpty), "contact": p.text(&c.Controller.Contact)})
+			p.mapping(n, path, fields{"name": parsed(p.reader, &c.Controller.Name, notEmpty), "contact": p.text(&c.Controller.Contact),
+				"address": p.text(&c.Stated.Address), "country": parsed(p.reader, &c.Stated.Country, country), "authority": p.text(&c.Stated.Authority)})
 		},
 		"trunks":         func(n *yaml.Node, _ string) { trunks = n },
 		"media":          p.media,
@@ -79,6 +80,14 @@ func (p *parser) parse(root *yaml.Node) {
 
 // region reads a country's code; "" is none.
 func region(v string) (string, error) { return v, phone.CheckRegion(v) }
+
+// country reads a country's code as receipts have it; "" is none.
+func country(v string) (string, error) {
+	if v == "EU" { // the vocabulary has it beside the countries
+		return v, nil
+	}
+	return region(v)
+}
 
 func bareNumbers(v string) (international bool, err error) {
 	switch v {

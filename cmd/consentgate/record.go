@@ -15,6 +15,7 @@ import (
 	"consentgate/consent"
 	"consentgate/processing"
 	"consentgate/proxy"
+	"consentgate/store/evidence"
 )
 
 // RecordConfig is what the record of processing (GDPR Art. 30) has to say and the
@@ -103,6 +104,18 @@ func (c *Config) processing(now time.Time) processing.Record {
 		r.Periods = append(r.Periods, processing.Period{What: "traces", Seconds: seconds(24 * time.Hour)})
 	}
 	return r
+}
+
+// setting is what receipts and bundles say of the controller.
+func (c *Config) setting() evidence.Setting {
+	s := c.Stated
+	s.Recipients = c.Record.Recipients
+	texts := make([]string, 0, len(c.Record.Transfers))
+	for _, t := range c.Record.Transfers {
+		texts = append(texts, t.To+": "+t.Safeguard)
+	}
+	s.Transfers = strings.Join(texts, "; ")
+	return s
 }
 
 // period is how long something is kept; 0: for good.

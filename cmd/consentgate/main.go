@@ -36,6 +36,9 @@ usage:
   consentgate record --config FILE [--lang en|de] [--json]  the record of processing (GDPR Art. 30), as it is configured
   consentgate trace  --config FILE [--pcap FILE] [CALL-ID | latest]   SIP messages of a call, redacted
   consentgate root   status | backup | drill | restore | replicate    what holds the root key, and copies of it
+  consentgate recordings list | show | export | hold | release | erase | ...   over the API of a running gate,
+  consentgate requests | approvals | calls | audit          with --server URL --token-file FILE; each says more with --help
+  consentgate completion bash | zsh | fish                  has a shell complete all of these
   consentgate passwd                                        hash of a password read from stdin, for the configuration
   consentgate version
 `
@@ -56,6 +59,12 @@ var commands = map[string]command{
 	"version":   versionCommand,
 	"retention": retentionCommand,
 	"record":    recordCommand,
+
+	"recordings": clientCommand("recordings"),
+	"requests":   clientCommand("requests"),
+	"approvals":  clientCommand("approvals"),
+	"calls":      clientCommand("calls"),
+	"audit":      clientCommand("audit"),
 }
 
 func main() {
@@ -84,6 +93,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	}
 	if c := commands[args[0]]; c != nil {
 		return c(ctx, args[1:], out, errs)
+	}
+	if args[0] == "completion" { // which looks into the table, so it can't stand in it
+		return completionCommand(ctx, args[1:], out, errs)
 	}
 	if args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
 		fmt.Fprint(out, usage)

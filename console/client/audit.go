@@ -1,0 +1,85 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// audit is the log that everything stands in.
+var audit = Command{Name: "audit", About: "Reads the audit log, and has it verified.", Verbs: []Verb{
+	{Name: "list", About: "lists entries, the oldest first", run: listEntries, Flags: append([]Flag{
+		{Name: "type", About: "entries of this type only"}}, paging("after")...)},
+	{Name: "export", About: "the whole log as JSON lines, for 'consentgate verify --export'", run: exportLog, Flags: outFlags("audit.jsonl")},
+	{Name: "checkpoint", About: "the latest checkpoint, a signed note", run: shortText("checkpoint"), Flags: outFlags("standard output")},
+	{Name: "key", About: "what checkpoints, proofs and certificates are verified with", run: shortText("key"), Flags: outFlags("standard output")},
+	{Name: "verify", About: "has the gate verify it; 'consentgate verify --export' trusts it less", run: verifyLog},
+}}
+
+func listEntries(t *task) error {
+	p := pages{path: path("audit"), items: "entries", next: "next", cursor: "after", most: 1000, query: t.query("type", "after")}
+	return t.list(p, []string{"ENTRY", "TIME", "TYPE", "PAYLOAD"}, func(raw json.RawMessage) ([]string, error) {
+		var e struct {
+			Seq     int64           `json:"seq"`
+			At      time.Time       `json:"at"`
+			Type    string          `json:"type"`
+			Payload json.RawMessage `json:"payload"`
+		}
+		err := json.Unmarshal(raw, &e)
+		payload := string(e.Payload)
+		if payload == "null" || payload == "" {
+			payload = "erased"
+		}
+		return []string{fmt.Sprint(e.Seq), moment(e.At), e.Type, payload}, err
+	})
+}
+
+func exportLog(t *task) error { return t.download(path("audit", "export"), nil, "audit.jsonl") }
+
+func shortText(what string) func(*task) error {
+	return func(t *task) error {
+		a, err := t.client.ask(t.ctx, "GET", path("audit", what), nil, nil)
+		if err != nil {
+			return err
+		}
+		return t.keep(a.body)
+	}
+}
+
+// errBad is that a log isn't what it should be.
+var errBad = errors.New("the audit log is not sound")
+
+func verifyLog(t *task) error {
+	a, err := t.client.ask(t.ctx, "POST", path("audit", "verify"), nil, nil)
+	if err != nil {
+		return err
+	}
+	var r struct {
+		OK          bool   `json:"ok"`
+		Size        int64  `json:"size"`
+		Root        string `json:"root"`
+		Erased      int64  `json:"erased"`
+		Unaccounted int64  `json:"unaccounted"`
+		Bad         *struct {
+			Entry   int64  `json:"entry"`
+			Problem string `json:"problem"`
+		} `json:"bad"`
+	}
+	if err := a.decode(&r); err != nil {
+		return err
+	}
+	err = t.put(a, func() error {
+		return t.say("%d entries, root %s\n%d payloads erased, %d consents without an end", r.Size, plain(r.Root), r.Erased, r.Unaccounted)
+	})
+	if err == nil && !r.OK {
+		err = errBad
+		if r.Bad != nil {
+			err = fmt.Errorf("%w: entry %d: %s", errBad, r.Bad.Entry, plain(r.Bad.Problem))
+		}
+	}
+	if err == nil && !t.is("json") {
+		err = t.say("ok")
+	}
+	return err
+}

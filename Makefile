@@ -2,7 +2,7 @@
 GO ?= go
 export GOFLAGS ?= -mod=readonly
 
-.PHONY: help build demo test check race e2e interop peers talkoff mutate bench bench-media fuzz prompts clean
+.PHONY: help build demo test check race e2e deploy-check dashboard interop peers talkoff mutate bench bench-media fuzz prompts clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,10 +25,18 @@ check: ## formatting, vet, module files, the arrows between packages
 	$(GO) mod tidy -diff
 
 race: peers ## unit and property tests under the race detector
-	$(GO) test -race -shuffle=on -timeout 30m $$($(GO) list ./... | grep -v /e2e)
+	$(GO) test -race -shuffle=on -timeout 30m $$($(GO) list ./... | grep -v -e /e2e -e /deploy)
 
 e2e: peers ## the real program between sipp, baresip and scripted peers
 	CI=$${CI:-} $(GO) test -count=1 -timeout 20m -skip '^TestInterop' ./e2e
+
+deploy-check: ## alert rules and dashboard at a real Prometheus that scrapes a gate during calls
+	@for p in prometheus promtool; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends prometheus; }
+	CI=$${CI:-} $(GO) test -count=1 -timeout 5m ./deploy
+
+dashboard: ## the dashboard as Grafana's own model of dashboards sees it; builds that first, a minute
+	GRAFANA_SCHEMA=1 $(GO) test -count=1 -run TestGrafana ./deploy
 
 interop: peers ## calls between makes of phones, and their RTP as a sniffer sees it; needs the right to capture
 	CI=$${CI:-} $(GO) test -count=1 -timeout 10m -parallel 4 -run '^TestInterop' ./e2e

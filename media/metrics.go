@@ -24,6 +24,8 @@ func NewMetrics(reg prometheus.Registerer, pool *Pool) *Metrics {
 	if pool != nil {
 		f.NewGaugeFunc(prometheus.GaugeOpts{Name: "consentgate_media_ports_in_use",
 			Help: "Pairs of RTP and RTCP ports in use."}, func() float64 { return float64(pool.InUse()) })
+		f.NewGauge(prometheus.GaugeOpts{Name: "consentgate_media_ports",
+			Help: "Pairs of RTP and RTCP ports that there are. A pair that was used rests for ten seconds."}).Set(float64(pool.size))
 	}
 	m := &Metrics{
 		packets: packets{CounterVec: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentgate_rtp_packets_total",

@@ -32,6 +32,7 @@ type PoolConfig struct {
 type Pool struct {
 	quarantine time.Duration
 	now        func() time.Time
+	size       int // pairs, in use or not
 
 	mu    sync.Mutex
 	free  []port // in order of release
@@ -66,7 +67,7 @@ func NewPool(c PoolConfig) (*Pool, error) {
 	for n := int(c.Min) + int(c.Min)%2; n > 0 && n+1 <= int(c.Max); n += 2 {
 		p.free = append(p.free, port{number: uint16(n)})
 	}
-	if len(p.free) < 2 {
+	if p.size = len(p.free); p.size < 2 {
 		return nil, fmt.Errorf("media ports %d-%d hold no two pairs, and a call needs two", c.Min, c.Max)
 	}
 	return p, nil

@@ -330,6 +330,9 @@ func (c *call) count(r *consent.Record) {
 		}
 	}
 	c.gate.metrics.consent.WithLabelValues(r.Call.Trunk, string(r.Kind)).Inc()
+	if c.policy.Action == consent.Ask {
+		c.gate.metrics.answers.WithLabelValues(r.Call.Trunk, c.policy.Language, string(r.Kind)).Inc()
+	}
 }
 
 // confirm tells who withdrew that the recording has stopped; all who were asked,

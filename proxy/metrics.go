@@ -13,6 +13,7 @@ type metrics struct {
 	active       *prometheus.GaugeVec
 	calls        *prometheus.CounterVec
 	consent      *prometheus.CounterVec
+	answers      *prometheus.CounterVec
 	rejected     *prometheus.CounterVec
 	unexpected   *prometheus.CounterVec
 	peerUp       *prometheus.GaugeVec
@@ -37,6 +38,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Calls that ended, by what became of them."}, []string{"trunk", "direction", "outcome"}),
 		consent: f.NewCounterVec(prometheus.CounterOpts{Name: name("consent_total"),
 			Help: "Answers of parties that were asked, and withdrawals."}, []string{"trunk", "outcome"}),
+		answers: f.NewCounterVec(prometheus.CounterOpts{Name: name("consent_answers_total"),
+			Help: "What consent_total counts, by the language that was asked in. Calls that could not be asked are only there."},
+			[]string{"trunk", "language", "outcome"}),
 		rejected: f.NewCounterVec(prometheus.CounterOpts{Name: name("sip_rejected_total"),
 			Help: "SIP messages that were dropped or refused."}, []string{"reason"}),
 		unexpected: f.NewCounterVec(prometheus.CounterOpts{Name: name("sip_unexpected_total"),
@@ -87,6 +91,17 @@ func (m *metrics) watch(reg prometheus.Registerer, g *Gate) {
 		}
 		return float64(n)
 	})
+	for _, s := range g.sides {
+		if s.certs == nil {
+			continue
+		}
+		f.NewGaugeFunc(prometheus.GaugeOpts{Name: "consentgate_tls_certificate_expiry_timestamp_seconds",
+			Help:        "When the certificate ends that a side's peers are shown now, in Unix time.",
+			ConstLabels: prometheus.Labels{"trunk": s.trunk.Name, "side": s.name()}}, func() float64 {
+			cert, _ := s.certs.current()
+			return float64(cert.Leaf.NotAfter.Unix())
+		})
+	}
 }
 
 // trunk makes a trunk's series, at 0.
@@ -100,5 +115,6 @@ func (m *metrics) trunk(name string) {
 	}
 	for _, side := range []string{"carrier", "pbx"} {
 		m.dnsFailures.WithLabelValues(name, side)
+		m.failovers.WithLabelValues(name, side)
 	}
 }

@@ -179,7 +179,8 @@ func TestALargeRequestTakesAStream(t *testing.T) {
 	carrier.next("486")
 }
 
-// TestCertificatesAreReadAgain when their files change, without a restart.
+// TestCertificatesAreReadAgain when their files change, without a restart; the
+// metric of their end follows.
 func TestCertificatesAreReadAgain(t *testing.T) {
 	ca := newAuthority(t)
 	carrier, pbx := newPeer(t, "tls", "127.0.0.1", ca.peerTLS()), newPeer(t, "udp", "127.0.0.1", nil)
@@ -193,7 +194,11 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+		shown := conn.ConnectionState().PeerCertificates[0]
+		if end := g.counted(t, "consentgate_tls_certificate_expiry_timestamp_seconds", "carrier", "main"); end != float64(shown.NotAfter.Unix()) {
+			t.Errorf("certificate %d ends at %d, the metric says %.0f", shown.SerialNumber, shown.NotAfter.Unix(), end)
+		}
+		return shown.SerialNumber.Int64()
 	}
 	if n := serial(); n != 2 {
 		t.Fatalf("certificate %d", n)

@@ -16,7 +16,7 @@ type metrics struct {
 }
 
 func newMetrics() *metrics {
-	return &metrics{
+	m := &metrics{
 		appendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consentgate_audit_append_seconds",
 			Help: "From an entry's arrival to its being on stable storage.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
 		recordings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentgate_recordings_total",
@@ -26,6 +26,10 @@ func newMetrics() *metrics {
 		scanned: prometheus.NewGauge(prometheus.GaugeOpts{Name: "consentgate_last_scan_timestamp_seconds",
 			Help: "When files and entries were last compared, in Unix time."}),
 	}
+	for _, outcome := range []string{"sealed", "truncated", "failed", "erased"} {
+		m.recordings.WithLabelValues(outcome) // there from the start, at 0: an increase to 1 is seen
+	}
+	return m
 }
 
 // register makes the metrics visible. It comes last in Open, for a scrape asks
@@ -51,6 +55,13 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) error {
 			func() float64 { return float64(s.disk.level()) }),
 		gauge("disk_failed", "1: a write to a database failed in a way that only a restart mends; nothing is recorded.", s.brokenDisk),
 		rightsMetrics{s},
+		gauge("root_backup_missing", "1: no backup of the present root key was made with 'consentgate root backup', ten seconds ago at most.",
+			func() float64 {
+				if s.unbacked.Load() {
+					return 1
+				}
+				return 0
+			}),
 		gauge("erasures_pending", "Erasures that aren't final: the root key that they hang under isn't destroyed yet.",
 			func() float64 { n, _ := s.waiting(); return float64(n) }),
 		gauge("erasure_oldest_seconds", "How long ago the oldest erasure was made that isn't final; 0: all are.",

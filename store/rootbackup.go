@@ -63,3 +63,31 @@ func rootBackup(dir string, epoch uint64, root key) (string, error) {
 	}
 	return "a backup was made, " + note.At.Format(time.RFC3339), nil
 }
+
+// watchBackup is the goroutine that looks whether there is a backup of the root,
+// so that who asks for the metric doesn't wait for a disk.
+func (s *Store) watchBackup() {
+	tick := time.NewTicker(s.disk.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.quit:
+			return
+		case <-tick.C:
+			s.unbacked.Store(!s.backedUp())
+		}
+	}
+}
+
+// backedUp reports whether a backup of the present root was confirmed.
+func (s *Store) backedUp() bool {
+	err := s.keys.view(func(t keysTx) error {
+		epoch, err := epochOf(t.Tx)
+		if err != nil {
+			return err
+		}
+		_, err = rootBackup(s.dir, epoch, t.root)
+		return err
+	})
+	return err == nil
+}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"consentgate/store"
 	"consentgate/store/rootcell"
 )
@@ -121,6 +123,27 @@ func TestErasuresBecomeFinalByThemselves(t *testing.T) {
 			verify(t, dir)
 		})
 	}
+}
+
+// TestAMissingBackupOfTheRootIsTold until one was made, and again when another
+// root took its place.
+func TestAMissingBackupOfTheRootIsTold(t *testing.T) {
+	dir, reg := filepath.Join(t.TempDir(), "data"), prometheus.NewRegistry()
+	s, err := store.Open(store.WithDisk(store.Options{Dir: dir, Registerer: reg}, nil, 5*time.Millisecond, 0))
+	must(t, err)
+	ctx := context.Background()
+	missing := func() bool { return gauge(t, reg, "consentgate_root_backup_missing") == 1 }
+	if !missing() {
+		t.Error("nothing is missed before there is a backup")
+	}
+	cell := rootcell.NewFile(store.DefaultRootFile(dir))
+	k, err := cell.Get(ctx, 1)
+	must(t, err, store.ConfirmRootBackup(dir, 1, k))
+	until(t, "the backup is known", func() bool { return !missing() })
+	victim, _ := recorded(t, s, "victim")
+	must(t, s.Erase(ctx, victim.Grant, "asked"), s.Rotate(ctx))
+	until(t, "the new root's backup is missed", missing)
+	must(t, s.Close())
 }
 
 // TestTheOldRootStaysUntilTheNewOneIsBackedUp where that is asked for, and a

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,6 +70,8 @@ type Store struct {
 	cell    *asker
 	reached func(point string)
 
+	unbacked atomic.Bool // there is no backup of the present root, when it was last looked for
+
 	desk     *desk
 	retainer *retainer
 	clock    Clock
@@ -86,7 +89,7 @@ type Store struct {
 	witnesses *witness.Witnesses // nil where they couldn't be started
 
 	quit    chan struct{}
-	workers sync.WaitGroup // the flusher, the clerk, the sealer, the rotator, the retention and those who look at the disk
+	workers sync.WaitGroup // the flusher, the clerk, the sealer, the rotator, the retention and those who look at the disk and for a backup
 }
 
 const recordingsDir = "recordings"
@@ -152,6 +155,8 @@ func Open(o Options) (*Store, error) {
 	s.workers.Go(s.clerk)
 	s.workers.Go(s.sealer)
 	s.workers.Go(func() { s.disk.watch(s.quit) })
+	s.unbacked.Store(!s.backedUp())
+	s.workers.Go(s.watchBackup)
 	opened := time.Now().UnixNano()
 	s.workers.Go(func() {
 		s.countUsage(opened)

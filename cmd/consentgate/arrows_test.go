@@ -69,6 +69,7 @@ var arrows = map[string][]string{
 	"consentgate/store/rootcell/pkcs11cell":       {"store/rootcell", "store/rootcell/wrapcell"},
 	"consentgate/store/rootcell/pkcs11cell/token": {"store/rootcell/pkcs11cell"},
 	"consentgate/cmd/consentgate-pkcs11":          {"store/rootcell/pkcs11cell", "store/rootcell/pkcs11cell/token"},
+	"consentgate/deploy":                          {},
 	"consentgate/internal/bench/media":            {"internal/phone", "media/prompt"},
 }
 

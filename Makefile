@@ -2,13 +2,22 @@
 GO ?= go
 export GOFLAGS ?= -mod=readonly
 
-.PHONY: help build demo test check race e2e deploy-check dashboard interop peers talkoff mutate bench bench-media fuzz prompts clean
+.PHONY: help build deb demo test check race e2e deploy-check dashboard interop peers talkoff mutate bench bench-media fuzz prompts clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## bin/consentgate, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/consentgate ./cmd/consentgate
+
+# A package's version and date are its commit's.
+VERSION = $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//;s/-/+/;s/-/./g' | grep . || \
+  TZ=UTC0 git log -1 --format=0~%cd.%h --date=format-local:%Y%m%d%H%M%S)
+export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+ARCH = $(shell dpkg --print-architecture)
+
+deb: build ## bin/consentgate_VERSION_ARCH.deb
+	deploy/debian/build.sh "$(VERSION)" "$(ARCH)" "bin/consentgate_$(VERSION)_$(ARCH).deb"
 
 pkcs11: ## bin/consentgate-pkcs11, for a root key in a PKCS#11 token; needs a C compiler
 	CGO_ENABLED=1 $(GO) build -trimpath -o bin/consentgate-pkcs11 ./cmd/consentgate-pkcs11

@@ -89,17 +89,6 @@ type MediaConfig struct {
 	Timeout          time.Duration // a call without media for so long is ended; 0: never
 }
 
-// ConsoleConfig is for the people's side.
-type ConsoleConfig struct {
-	Listen    string
-	Cert, Key string
-	FourEyes  bool // exports and erasures wait for a second officer
-	Users     []UserConfig
-}
-
-// UserConfig is somebody who may log in.
-type UserConfig struct{ Name, Role, Password, TokenSHA256 string }
-
 // LogConfig says what is logged, and how.
 type LogConfig struct {
 	Level  slog.Level
@@ -130,7 +119,7 @@ func Default() Config {
 		Purposes:      map[string]consent.Purpose{},
 		ShutdownGrace: 30 * time.Second,
 		Ops:           "127.0.0.1:9090",
-		Console:       ConsoleConfig{Listen: "127.0.0.1:8080"},
+		Console:       defaultConsole(),
 		Log:           LogConfig{Level: slog.LevelInfo, Format: "text"},
 		Trace:         TraceConfig{HEPID: 2001},
 		Audit:         AuditConfig{Every: store.DefaultWitnessEvery, Retention: 3 * 365 * 24 * time.Hour},

@@ -15,6 +15,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"consentgate/consent"
+	"consentgate/console/access"
+	"consentgate/console/access/oidc"
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
 	"consentgate/store"
@@ -78,7 +80,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var known []string
-	for _, file := range []string{"parse.go", "disk.go", "erasure.go", "peers.go", "policies.go", "audit.go", "root.go", "retention.go", "alarms.go", "record.go"} {
+	for _, file := range []string{"parse.go", "disk.go", "erasure.go", "peers.go", "policies.go", "audit.go", "root.go", "retention.go", "alarms.go", "record.go", "consoleconfig.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -235,6 +237,20 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"trunks:", "console: {users: [{name: a, role: boss, password: x}]}\ntrunks:", "allowed: operator, agent-lead, officer, auditor"},
 		{"trunks:", "console: {users: [{name: a, role: officer, password: secret}]}\ntrunks:", "never the password itself"},
 		{"trunks:", "console: {users: [{name: a, role: officer}]}\ntrunks:", "needs password or token_sha256"},
+		{"trunks:", "console: {users: [{name: a, role: officer, password: \"$argon2id$v=19$m=4194304,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA\"}]}\ntrunks:", "which a login may cost"},
+		{"trunks:", "console: {users: [{name: \"a\\tb\", role: officer}]}\ntrunks:", "1 to 128 characters"},
+		{"trunks:", "console: {session: {idle: 10s}}\ntrunks:", `console.session.idle: "10s": allowed: 1m0s to 168h0m0s`},
+		{"trunks:", "console: {session: {idle: 2h, longest: 1h}}\ntrunks:", "console.session.idle: is more than session.longest"},
+		{"trunks:", "console: {session: {max: 1h}}\ntrunks:", "console.session.max: unknown key"},
+		{"trunks:", "console: {oidc: {issuer: \"http://id.example\"}}\ntrunks:", `console.oidc.issuer: "http://id.example": https:// is required`},
+		{"trunks:", "console: {oidc: {issuer: \"https://id.example\", roles: {a: officer}}}\ntrunks:", "console.oidc.redirect_url: is missing"},
+		{"trunks:", "console: {oidc: {issuer: \"https://id.example\", redirect_url: \"https://gate.example/\"}}\ntrunks:", "its path is /login/oidc/callback"},
+		{"trunks:", "console: {oidc: {issuer: \"https://id.example\", redirect_url: \"https://gate.example/login/oidc/callback\"}}\ntrunks:", "console.oidc.roles: is missing"},
+		{"trunks:", "console: {oidc: {roles: {a: officer}}}\ntrunks:", "console.oidc.issuer: is missing"},
+		{"trunks:", "console: {oidc: {roles: {a: boss}}}\ntrunks:", "console.oidc.roles.a: \"boss\": allowed: operator, agent-lead, officer, auditor"},
+		{"trunks:", "console: {oidc: {roles: {a: officer, a: auditor}}}\ntrunks:", "console.oidc.roles.a: is there twice"},
+		{"trunks:", "console: {oidc: {roles: [officer]}}\ntrunks:", "isn't a mapping of a claim's values to roles"},
+		{"trunks:", "console: {oidc: {client_secret: x}}\ntrunks:", "console.oidc.client_secret: unknown key"},
 		{"trunks:", "data_dir: \"\"\ntrunks:", "data_dir: \"\": must not be empty"},
 		{"trunks:", "node: [a]\ntrunks:", "node: a list isn't a single value"},
 		{"controller: {", "controller: {name: Twice, ", "controller.name: is there twice, first on line 2"},
@@ -493,4 +509,31 @@ func FuzzConfig(f *testing.F) {
 		}
 		ParseConfig("fuzz.yaml", raw)
 	})
+}
+
+// TestAProvidersRolesKeepTheirOrder: of several that somebody has the first counts.
+func TestAProvidersRolesKeepTheirOrder(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := parsedOK(t, "console: {session: {idle: 10m}, oidc: {issuer: \"https://id.example/realms/a\", client_secret_file: "+secret+
+		", redirect_url: \"https://gate.example:8443/login/oidc/callback\", roles_claim: realm_access.roles, roles: {z: auditor, a: officer, m: operator}}}\n"+minimal).Console
+	want := oidc.Config{Issuer: "https://id.example/realms/a", ClientID: "consentgate", RedirectURL: "https://gate.example:8443/login/oidc/callback",
+		NameClaim: "preferred_username", RolesClaim: "realm_access.roles", Roles: []oidc.Mapping{{Value: "z", Role: "auditor"}, {Value: "a", Role: "officer"}, {Value: "m", Role: "operator"}}}
+	if text, err := secretIn(got.OIDCSecret); err != nil || text != "s3cret" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if !reflect.DeepEqual(got.OIDC, want) || got.Session != (access.SessionLimits{Idle: 10 * time.Minute, Longest: 12 * time.Hour}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestAProvidersSecretThatIsNotThereIsWarnedOf: it is no reason to take no calls.
+func TestAProvidersSecretThatIsNotThereIsWarnedOf(t *testing.T) {
+	_, problems := ParseConfig("test.yaml", []byte("console: {oidc: {issuer: \"https://id.example\", client_secret_file: none, "+
+		"redirect_url: \"https://gate.example/login/oidc/callback\", roles: {a: officer}}}\n"+minimal))
+	if said := problems.String(); !problems.Sound() || !strings.Contains(said, "warning: console.oidc.client_secret_file: the secret can't be read: none") {
+		t.Error(said)
+	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"consentgate/console"
 	"consentgate/console/access"
 	"consentgate/console/api"
+	"consentgate/console/certificate"
 	"consentgate/console/office"
 	"consentgate/console/page"
 	"consentgate/store"
@@ -27,7 +27,7 @@ const consoleFarewell = 5 * time.Second
 // openConsole serves people and their programs, if anybody may log in. The gate goes on
 // without where that fails: a port that is taken mustn't take the trunk down (law 2).
 func (a *App) openConsole(reg prometheus.Registerer) {
-	if len(a.cfg.Console.Users) == 0 {
+	if len(a.cfg.Console.Users) == 0 && a.cfg.Console.OIDC.Issuer == "" {
 		return
 	}
 	s, err := a.newConsole(reg)
@@ -51,11 +51,9 @@ func (a *App) newConsole(reg prometheus.Registerer) (*console.Server, error) {
 	conf := console.Config{Listen: c.Listen, Who: door, Log: a.log, API: console.Part{Routes: served.Routes(), Deny: served.Deny},
 		Page: console.Part{Routes: pages.Routes(), Deny: pages.Deny}}
 	if c.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-		if err != nil {
-			return nil, fmt.Errorf("the console's certificate: %w", err)
+		if conf.TLS, err = certificate.Serve(c.Cert, c.Key, a.log); err != nil {
+			return nil, err
 		}
-		conf.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
 	return console.New(conf)
 }

@@ -4,17 +4,14 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"consentgate/console/access"
+	"consentgate/console/access/oidc"
 	"consentgate/console/access/passwords"
 	"consentgate/store"
 )
-
-// sessionLimits say when somebody has to log in again.
-var sessionLimits = access.SessionLimits{Idle: 30 * time.Minute, Longest: 12 * time.Hour}
 
 // gatekeeper knows the users of the configuration.
 func (a *App) gatekeeper(reg prometheus.Registerer) (*access.Gatekeeper, error) {
@@ -35,7 +32,24 @@ func (a *App) gatekeeper(reg prometheus.Registerer) (*access.Gatekeeper, error) 
 		}
 		users = append(users, user)
 	}
-	return access.New(access.Config{Users: users, Sessions: sessionLimits, TLS: c.Cert != "", Trail: logins{a.store}, Log: a.log, Registerer: reg}), nil
+	conf := access.Config{Users: users, Sessions: c.Session, TLS: c.Cert != "", Trail: logins{a.store}, Log: a.log, Registerer: reg}
+	conf.OIDC = a.provider()
+	return access.New(conf), nil
+}
+
+// provider is the one of identities, or nil: passwords and tokens work without.
+func (a *App) provider() *oidc.Config {
+	c := a.cfg.Console
+	if c.OIDC.Issuer == "" {
+		return nil
+	}
+	secret, err := secretIn(c.OIDCSecret)
+	if err != nil {
+		a.log.Error("nobody can log in at the provider of identities", "error", err)
+		return nil
+	}
+	c.OIDC.Secret = secret
+	return &c.OIDC
 }
 
 // logins writes down who got in, and who didn't: access.Trail.

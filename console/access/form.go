@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxName bounds a user's name, in bytes.
-	maxName = 128
+	// MaxName bounds a user's name, in bytes.
+	MaxName = 128
 	// maxLogin bounds a login form, in bytes.
 	maxLogin = 8 << 10
 	// maxPath bounds where to go after a login, in bytes.

@@ -119,7 +119,7 @@ func (g *Gatekeeper) logIn(w http.ResponseWriter, r *http.Request, name, passwor
 	if err := g.fromOurPage(r); err != nil {
 		return err
 	}
-	if name == "" || len(name) > maxName || len(password) > passwords.MaxLength {
+	if name == "" || len(name) > MaxName || len(password) > passwords.MaxLength {
 		return ErrDenied
 	}
 	try, wait := g.attempts.Begin(name, address(r))

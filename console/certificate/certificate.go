@@ -1,47 +1,27 @@
-// Package door is where the console's connections come in: over TLS, with files
-// that may change while it is open, or from this machine alone.
-package door
+// Package certificate keeps the console's TLS certificate fresh.
+package certificate
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"sync"
 )
 
-// ErrPlain: passwords and recordings don't cross a network in the clear (GDPR
-// Art. 32(1)(a)).
-var ErrPlain = errors.New("without TLS only a loopback address is served: set console.tls, or listen on 127.0.0.1")
-
-// Listen opens an address for HTTP. cert and key are PEM files; where they are ""
-// there is no TLS, and the address must be a loopback one. They are read again
-// when they change, at the next handshake; files that can't be read leave what was
-// read before, and a line in the log.
-func Listen(address, cert, key string, log *slog.Logger) (net.Listener, error) {
-	var conf *tls.Config
-	if cert != "" || key != "" {
-		f, err := open(cert, key, log)
-		if err != nil {
-			return nil, err
-		}
-		conf = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.current(), nil }}
-	}
-	l, err := net.Listen("tcp", address)
+// Serve is a configuration for servers that show the certificate of two PEM files.
+// They are read again when they change, at the next handshake; files that can't be
+// read leave what was read before, and a line in the log.
+func Serve(cert, key string, log *slog.Logger) (*tls.Config, error) {
+	f := &files{cert: cert, key: key, log: log}
+	f.seen = f.look()
+	pair, err := f.load()
 	if err != nil {
-		return nil, fmt.Errorf("listening for the console: %w", err)
+		return nil, err
 	}
-	if conf != nil {
-		return tls.NewListener(l, conf), nil
-	}
-	// What was asked for may be a name: what counts is what it came to.
-	if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
-		return nil, errors.Join(fmt.Errorf("console.listen %s: %w", address, ErrPlain), l.Close())
-	}
-	return l, nil
+	f.pair = pair
+	return &tls.Config{MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.current(), nil }}, nil
 }
 
 // files are a certificate's.
@@ -52,14 +32,6 @@ type files struct {
 	mu   sync.Mutex
 	seen [2]os.FileInfo // when pair was read, or last couldn't be
 	pair *tls.Certificate
-}
-
-func open(cert, key string, log *slog.Logger) (*files, error) {
-	f := &files{cert: cert, key: key, log: log}
-	f.seen = f.look()
-	pair, err := f.load()
-	f.pair = pair
-	return f, err
 }
 
 func (f *files) load() (*tls.Certificate, error) {

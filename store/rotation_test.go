@@ -89,6 +89,25 @@ func vkeyOf(t testing.TB, dir string) string {
 	return string(b)
 }
 
+// TestAnOpenDestroysCopiesOfRootsThatACrashLeft: beside the root, and of replicas.
+func TestAnOpenDestroysCopiesOfRootsThatACrashLeft(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	replica := filepath.Join(t.TempDir(), "copy")
+	left := []string{filepath.Join(filepath.Dir(dir), ".data.root.2.12345"), filepath.Join(filepath.Dir(replica), ".copy.678")}
+	for _, path := range left {
+		must(t, os.WriteFile(path, []byte("consentgate root 2 00\n"), 0o600))
+	}
+	cells, err := rootcell.NewGroup(rootcell.NewFile(store.DefaultRootFile(dir)), rootcell.NewFile(replica))
+	must(t, err)
+	s, err := store.Open(store.Options{Dir: dir, Root: cells})
+	must(t, err, s.Close())
+	for _, path := range left {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 // TestEachErasureHasItsRotation, one after another: each destroys a root.
 func TestEachErasureHasItsRotation(t *testing.T) {
 	s, dir := kit(t)

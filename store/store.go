@@ -196,6 +196,11 @@ func openKeys(o Options) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cell, ok := o.Root.(rootcell.Sweeper); ok {
+		if err := cell.Sweep(ctx); err != nil { // a rotation will insist
+			o.Log.Error("a copy of a root key may be left that is to be destroyed", "error", err)
+		}
+	}
 	if err := migrate(o.Dir, keys, o.Numbers, o.Log); err != nil {
 		return nil, errors.Join(fmt.Errorf("bringing the data directory %s from version 1 to 2 (nothing is lost, the next start tries again): %w",
 			o.Dir, err), keys.closeDB())

@@ -38,6 +38,19 @@ func Temporary(path string) bool {
 	return i > 1 && name[0] == '.' && i+1 < len(name) && strings.Trim(name[i+1:], "0123456789") == ""
 }
 
+// Leftovers are the files that a crash of WriteFile left beside a path, of the path
+// itself and of those that are called as it with a point and a number behind.
+func Leftovers(path string) (left []string, err error) {
+	files, err := os.ReadDir(filepath.Dir(path))
+	for _, f := range files {
+		rest, ok := strings.CutPrefix(f.Name(), "."+filepath.Base(path)+".")
+		if ok && f.Type().IsRegular() && strings.Trim(rest, "0123456789.") == "" && Temporary(f.Name()) {
+			left = append(left, filepath.Join(filepath.Dir(path), f.Name()))
+		}
+	}
+	return left, err
+}
+
 func ignoreMissing(err error) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

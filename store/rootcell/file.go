@@ -25,7 +25,10 @@ type File struct {
 	mu   sync.Mutex // one Make or Destroy at a time
 }
 
-var _ Cell = (*File)(nil)
+var (
+	_ Cell    = (*File)(nil)
+	_ Sweeper = (*File)(nil)
+)
 
 // fileMagic begins the line; the epoch and 64 hexadecimal digits follow.
 const fileMagic = "consentgate root "
@@ -112,6 +115,28 @@ func (f *File) Get(ctx context.Context, epoch uint64) (k Key, err error) {
 	return Key(b), nil
 }
 
+// Sweep overwrites and removes files that a crash left half written: they may hold
+// a root, or a copy of one that was put here.
+func (f *File) Sweep(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return f.sweep()
+}
+
+func (f *File) sweep() error {
+	left, err := durable.Leftovers(f.path)
+	for _, path := range left {
+		err = errors.Join(err, overwrite(path), durable.Remove(path))
+	}
+	if err != nil {
+		return fmt.Errorf("removing what a crash left beside the root key %s: %w", f.path, err)
+	}
+	return nil
+}
+
 // Destroy overwrites a file in its place, takes its name away and looks whether
 // it is gone.
 func (f *File) Destroy(ctx context.Context, epoch uint64) error {
@@ -122,6 +147,9 @@ func (f *File) Destroy(ctx context.Context, epoch uint64) error {
 	}
 	if epoch == 0 {
 		return ErrEpoch
+	}
+	if err := f.sweep(); err != nil {
+		return err
 	}
 	path := f.name(epoch)
 	switch err := overwrite(path); {

@@ -172,6 +172,16 @@ func (g *Group) Destroy(ctx context.Context, epoch uint64) error {
 	return errors.Join(errs...)
 }
 
+// Sweep sweeps all that can be.
+func (g *Group) Sweep(ctx context.Context) (err error) {
+	for _, c := range g.cells {
+		if s, ok := c.(Sweeper); ok {
+			err = errors.Join(err, g.failed(c, s.Sweep(ctx)))
+		}
+	}
+	return err
+}
+
 // Describe speaks for all: Holder names each.
 func (g *Group) Describe() Description {
 	d := g.cells[0].Describe()

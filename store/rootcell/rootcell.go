@@ -63,6 +63,12 @@ type Cell interface {
 	Close() error
 }
 
+// Sweeper is a Cell beside whose roots a crash may leave copies of them.
+type Sweeper interface {
+	// Sweep destroys what is left of roots that were being written.
+	Sweep(ctx context.Context) error
+}
+
 // Description says what holds the roots. It goes into certificates of erasure
 // and into logs: nothing secret is in it.
 type Description struct {

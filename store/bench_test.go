@@ -14,6 +14,7 @@ import (
 
 	"consentgate/consent"
 	"consentgate/store"
+	"consentgate/store/rootcell"
 )
 
 // BenchmarkAppend is the log's rate with so many producers, beside the floor:
@@ -111,7 +112,7 @@ func TestBenchAMillionEntries(t *testing.T) {
 	out, err := os.Create(path)
 	must(t, err)
 	start = time.Now()
-	must(t, store.ExportDir(dir, store.DefaultRootFile(dir), out), out.Close())
+	must(t, store.ExportCell(context.Background(), dir, rootcell.NewFile(store.DefaultRootFile(dir)), out), out.Close())
 	t.Logf("exported: %.1f s", time.Since(start).Seconds())
 	in, err := os.Open(path)
 	must(t, err)

@@ -190,7 +190,7 @@ func (e erasable) gone(t *testing.T, c store.Certificate) {
 // verified verifies the log with the cells' root.
 func (e erasable) verified(t *testing.T) {
 	t.Helper()
-	if r, err := store.VerifyCell(context.Background(), e.dir, e.cells); err != nil || !r.OK() || r.Sealed != 0 {
+	if r, err := (store.Auditor{}).Verify(context.Background(), e.dir, e.cells); err != nil || !r.OK() || r.Sealed != 0 {
 		t.Errorf("the log doesn't verify: %+v %v", r, err)
 	}
 }

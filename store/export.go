@@ -96,11 +96,6 @@ func newExporter(w io.Writer, vkey string, signed []byte, dir string) (exporter,
 	return e, e.enc.Encode(h)
 }
 
-// ExportDir is ExportCell with the root keys in files at rootFile.
-func ExportDir(dir, rootFile string, w io.Writer) error {
-	return ExportCell(contextForever, dir, FileCell(rootFile), w)
-}
-
 // ExportCell exports the log of a data directory, or of a copy of one; without
 // payloads if there is no root cell (nil). Nothing written to w counts unless it
 // returns nil. ctx bounds how long the cell may take.

@@ -18,6 +18,7 @@ import (
 
 	"consentgate/consent"
 	"consentgate/store"
+	"consentgate/store/rootcell"
 )
 
 // history is a closed data directory with some calls in its log, and the
@@ -207,7 +208,7 @@ func TestInvariant10_AnotherKeyIsFound(t *testing.T) {
 func exportOf(t *testing.T, dir string) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	must(t, store.ExportDir(dir, store.DefaultRootFile(dir), &out))
+	must(t, store.ExportCell(context.Background(), dir, rootcell.NewFile(store.DefaultRootFile(dir)), &out))
 	return out.Bytes()
 }
 

@@ -234,7 +234,7 @@ func TestARestoredDirectoryFromBeforeAnErasureIsRefused(t *testing.T) {
 	wholeLog(t, dir, nil)
 	for what, try := range map[string]func() error{
 		"open":   func() error { _, err := Open(Options{Dir: backup, Root: cell}); return err },
-		"verify": func() error { _, err := VerifyCell(ctx, backup, cell, nil); return err },
+		"verify": func() error { _, err := Auditor{}.Verify(ctx, backup, cell); return err },
 	} {
 		err := try()
 		if !errors.Is(err, rootcell.ErrGone) {

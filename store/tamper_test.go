@@ -164,9 +164,7 @@ func TestALogInUseIsVerifiedFromACopy(t *testing.T) {
 // TestAnExportVerifiesByItselfAndEachChangeIsFound.
 func TestAnExportVerifiesByItselfAndEachChangeIsFound(t *testing.T) {
 	dir, older := logged(t)
-	var out bytes.Buffer
-	must(t, store.ExportDir(dir, store.DefaultRootFile(dir), &out))
-	lines := strings.SplitAfter(strings.TrimSpace(out.String()), "\n")
+	lines := strings.SplitAfter(strings.TrimSpace(string(exportOf(t, dir))), "\n")
 	for name, c := range map[string]struct {
 		change func([]string) []string
 		ok     bool

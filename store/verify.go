@@ -26,16 +26,11 @@ type Auditor struct {
 
 // Verify is Auditor.Verify of one who brings checkpoints only.
 func Verify(dir, rootFile string, kept ...[]byte) (Report, error) {
-	return Auditor{Kept: kept}.Verify(contextForever, dir, FileCell(rootFile))
+	return Auditor{Kept: kept}.Verify(contextForever, dir, fileCell(rootFile))
 }
 
-// VerifyCell is Verify with the root keys in any cell.
-func VerifyCell(ctx context.Context, dir string, cell rootcell.Cell, kept ...[]byte) (Report, error) {
-	return Auditor{Kept: kept}.Verify(ctx, dir, cell)
-}
-
-// FileCell is the cell of files at a path; nil where there is none.
-func FileCell(rootFile string) rootcell.Cell {
+// fileCell is the cell of files at a path; nil where there is none.
+func fileCell(rootFile string) rootcell.Cell {
 	cell := rootcell.NewFile(rootFile)
 	if has, err := cell.Epochs(contextForever); errors.Is(err, os.ErrNotExist) || err == nil && len(has) == 0 {
 		return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"consentgate/store"
+	"consentgate/store/rootcell"
 	"consentgate/store/witness"
 )
 
@@ -219,7 +220,7 @@ func TestAProofIsCheckedWithoutTheLog(t *testing.T) {
 		"consistency":          of(store.ProveConsistency(h.dir, h.older, h.current)),
 		"of itself":            of(store.ProveConsistency(h.dir, h.current, h.current)),
 		"entry":                of(store.ProveEntry(context.Background(), h.dir, nil, 5)),
-		"entry with payload":   of(store.ProveEntry(context.Background(), h.dir, store.FileCell(store.DefaultRootFile(h.dir)), 5)),
+		"entry with payload":   of(store.ProveEntry(context.Background(), h.dir, rootcell.NewFile(store.DefaultRootFile(h.dir)), 5)),
 		"the newest entry":     of(store.ProveEntry(context.Background(), h.dir, nil, verify(t, h.dir).Size-1)),
 		"from a branch's root": of(store.ProveConsistency(h.branch, h.older, h.older)),
 	}

@@ -53,21 +53,6 @@ func (g *Group) failed(c Cell, err error) error {
 	return &CellError{c.Describe(), err, len(g.cells) == 1}
 }
 
-// Unconfirmed are the cells that a group's error is about.
-func Unconfirmed(err error) (out []Description) {
-	switch e := err.(type) {
-	case *CellError:
-		return []Description{e.Cell}
-	case interface{ Unwrap() []error }:
-		for _, err := range e.Unwrap() {
-			out = append(out, Unconfirmed(err)...)
-		}
-	case interface{ Unwrap() error }:
-		return Unconfirmed(e.Unwrap())
-	}
-	return out
-}
-
 // Epochs lists the roots that any of the cells has. A cell that doesn't answer
 // is left out, unless the others have none: it may.
 func (g *Group) Epochs(ctx context.Context) ([]uint64, error) {
@@ -161,9 +146,9 @@ func (g *Group) Put(ctx context.Context, epoch uint64, k Key) error {
 	return errors.Join(errs...)
 }
 
-// Destroy destroys a root in every cell. It returns nil only if all confirmed;
-// Unconfirmed tells who didn't. It goes on to the next where one fails: the
-// fewer have it the better.
+// Destroy destroys a root in every cell. It returns nil only if all confirmed; the
+// error has a CellError of each that didn't. It goes on to the next where one
+// fails: the fewer have it the better.
 func (g *Group) Destroy(ctx context.Context, epoch uint64) error {
 	var errs []error
 	for _, c := range g.cells {

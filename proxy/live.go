@@ -24,7 +24,7 @@ type LiveCall struct {
 	// Asking.
 	Consent consent.Kind
 
-	Recording   string         // off, recording or paused
+	Recording   string         // RecordingOff, RecordingOn or RecordingPaused
 	RecordingID string         // the recorder's name for the latest; "": there is none, or it was erased
 	Pauses      consent.Pauses // who paused it
 	Gap         string         // why it stands still though nobody paused it: hold or no-audio
@@ -41,6 +41,13 @@ type LiveParty struct {
 const (
 	NoConsent consent.Kind = "none"   // not asked yet, or never
 	Asking    consent.Kind = "asking" // or its yes isn't durable yet
+)
+
+// What LiveCall.Recording says.
+const (
+	RecordingOff    = "off"
+	RecordingOn     = "recording"
+	RecordingPaused = "paused"
 )
 
 // Calls are the calls there are, in no order. No call waits for it, nor it for a
@@ -63,8 +70,12 @@ func (g *Gate) Calls() []LiveCall {
 func (c *call) publish() {
 	now := &c.view
 	now.State = c.state.shown()
-	now.Recording, now.Gap = c.recording(), ""
-	if now.Recording == sdp.RecordPaused {
+	now.Recording, now.Gap = RecordingOff, ""
+	switch c.recording() {
+	case sdp.RecordOn:
+		now.Recording = RecordingOn
+	case sdp.RecordPaused:
+		now.Recording = RecordingPaused
 		for cause, is := range c.gaps() {
 			if is {
 				now.Gap = cause

@@ -67,7 +67,7 @@ func newSteered(t *testing.T, policies consent.Policies) *steered {
 	if s.call, err = s.yes(ctx); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is recorded", func() bool { return s.clerk.after(time.Time{}) > 0 && s.shown().Recording == "on" })
+	eventually(t, "it is recorded", func() bool { return s.clerk.after(time.Time{}) > 0 && s.shown().Recording == "recording" })
 	s.id = s.shown().ID
 	return s
 }
@@ -126,7 +126,7 @@ func TestALiveCallIsSeenFromOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Press('1')
-	want.State, want.Consent, want.Remote.Consent, want.Recording, want.RecordingID = "bridged", consent.Granted, consent.Granted, "on", "rec1"
+	want.State, want.Consent, want.Remote.Consent, want.Recording, want.RecordingID = "bridged", consent.Granted, consent.Granted, "recording", "rec1"
 	eventually(t, "it is recorded", func() bool {
 		got = w.shown()
 		got.ID, got.Started = "", time.Time{}
@@ -213,7 +213,7 @@ func TestInvariant3_SteeringFromOutsideIsABarrier(t *testing.T) {
 			if got.err != nil || got.early {
 				t.Fatalf("error %v, early: %v", got.err, got.early)
 			}
-			if r := s.shown().Recording; r == "on" {
+			if r := s.shown().Recording; r == "recording" {
 				t.Error("it is shown as recorded when the act has returned")
 			}
 			before := len(s.call.Media.Received())
@@ -246,7 +246,7 @@ func TestTheLogSaysWhoSteeredFromOutside(t *testing.T) {
 	if err := s.gate.Resume(s.ctx, s.id, "omar"); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.shown(); got.Recording != "on" || got.Pauses != (consent.Pauses{}) {
+	if got := s.shown(); got.Recording != "recording" || got.Pauses != (consent.Pauses{}) {
 		t.Errorf("resumed: %+v", got)
 	}
 	eventually(t, "it is recorded again", func() bool { return s.clerk.after(resumed) > 5 })
@@ -346,7 +346,7 @@ func TestSteeringWaitsForNobodyForEver(t *testing.T) {
 	s := newSteered(t, asking())
 	goOn := make(chan struct{})
 	s.gate.Stall(s.id, goOn)
-	if got := s.shown(); got.Recording != "on" {
+	if got := s.shown(); got.Recording != "recording" {
 		t.Errorf("a busy call is shown as %+v", got)
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -384,7 +384,7 @@ func TestAFaultOfOursWhileSteeringIsToldAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is recorded", func() bool { return w.shown().Recording == "on" })
+	eventually(t, "it is recorded", func() bool { return w.shown().Recording == "recording" })
 	if err := w.gate.Withdraw(ctx, w.shown().ID, "dana"); !errors.Is(err, proxy.ErrNoCall) {
 		t.Errorf("%v", err)
 	}

@@ -19,7 +19,13 @@ func (l liveCalls) Calls() []office.Call {
 	for i, c := range live {
 		out[i] = office.Call{ID: c.ID, Trunk: c.Trunk, Direction: string(c.Direction), State: c.State, Consent: string(c.Consent),
 			Recording: c.Recording, Purpose: c.Purpose, Policy: c.Policy, Remote: c.Remote.Number, Local: c.Local.Number, Started: c.Started,
-			RecordingID: c.RecordingID, Gap: c.Gap}
+			RecordingID: c.RecordingID, Gap: c.Gap, Language: c.Language}
+		if c.Remote.Asked {
+			out[i].Parties.Remote = string(c.Remote.Consent)
+		}
+		if c.Local.Asked {
+			out[i].Parties.Local = string(c.Local.Consent)
+		}
 		for _, p := range []struct {
 			is bool
 			by string

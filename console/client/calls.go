@@ -1,6 +1,9 @@
 package client
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // calls is what goes on now.
 var calls = Command{Name: "calls", About: "Shows live calls, and pauses, resumes or ends their recording.", Verbs: []Verb{
@@ -17,9 +20,22 @@ type liveCall struct {
 	State     string    `json:"state"`
 	Consent   string    `json:"consent"`
 	Recording string    `json:"recording"`
+	PausedBy  []string  `json:"paused_by"`
+	Gap       string    `json:"gap"`
 	Remote    string    `json:"remote"`
 	Local     string    `json:"local"`
 	Started   time.Time `json:"started"`
+}
+
+// recording tells whether it is recorded, and if it is paused by whom.
+func (c liveCall) recording() string {
+	switch {
+	case len(c.PausedBy) > 0:
+		return c.Recording + " by " + strings.Join(c.PausedBy, ", ")
+	case c.Gap != "":
+		return c.Recording + ", " + c.Gap
+	}
+	return c.Recording
 }
 
 func listCalls(t *task) error {
@@ -34,7 +50,7 @@ func listCalls(t *task) error {
 		}
 		out := table{rows: [][]string{{"ID", "STARTED", "TRUNK", "DIRECTION", "REMOTE", "LOCAL", "STATE", "CONSENT", "RECORDING"}}}
 		for _, c := range in.Calls {
-			out.add(c.ID, moment(c.Started), c.Trunk, c.Direction, c.Remote, c.Local, c.State, c.Consent, c.Recording)
+			out.add(c.ID, moment(c.Started), c.Trunk, c.Direction, c.Remote, c.Local, c.State, c.Consent, c.recording())
 		}
 		return t.all(out)
 	})

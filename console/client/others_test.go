@@ -109,9 +109,9 @@ func TestAVerifiedLogIsToldAndABadOneFails(t *testing.T) {
 func TestCallsAreSeenAndSteered(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, nil)
-	g.calls.all = []office.Call{{ID: "abc", Trunk: "main", Direction: "inbound", State: "bridged", Consent: "granted", Recording: "on",
+	g.calls.all = []office.Call{{ID: "abc", Trunk: "main", Direction: "inbound", State: "bridged", Consent: "granted", Recording: "paused", PausedBy: []string{"remote"},
 		Remote: caller, Local: "100", Started: time.Now()}}
-	if out := g.ok("dana", "calls", "list"); !strings.Contains(out, "abc") || !strings.Contains(out, caller) || !strings.Contains(out, "granted") {
+	if out := g.ok("dana", "calls", "list"); !strings.Contains(out, "abc") || !strings.Contains(out, caller) || !strings.Contains(out, "granted") || !strings.Contains(out, "paused by remote") {
 		t.Error(out)
 	}
 	if out := g.ok("olga", "calls", "list", "--json"); strings.Contains(out, caller) || !strings.Contains(out, `"abc"`) {

@@ -21,11 +21,19 @@ type Call struct {
 	PausedBy    []string  `json:"paused_by,omitempty"` // remote, local, console, transfer
 	Gap         string    `json:"gap,omitempty"`       // why it stands still though nobody paused it: hold, no-audio
 	Purpose     string    `json:"purpose,omitempty"`
+	Language    string    `json:"language,omitempty"` // of the prompt
 	Policy      string    `json:"policy,omitempty"`
 	Remote      string    `json:"remote"`
 	Local       string    `json:"local"`
+	Parties     Parties   `json:"parties"`
 	Started     time.Time `json:"started"`
 	RecordingID string    `json:"recording_id,omitempty"`
+}
+
+// Parties are the consents of those who are asked, "" of one who isn't.
+type Parties struct {
+	Remote string `json:"remote,omitempty"`
+	Local  string `json:"local,omitempty"`
 }
 
 // Calls are the live calls. Acts return when they are done; ErrNoCall and

@@ -87,7 +87,7 @@ func timeline(r Recording) (out []Moment) {
 		for _, a := range rec.Answers {
 			out = append(out, Moment{At: a.Press.At, What: "key", Party: &a.Party, Note: string(rune(a.Press.Key))})
 		}
-		out = append(out, Moment{At: rec.At, What: string(rec.Kind), Party: rec.Party, Note: rec.Reason})
+		out = append(out, Moment{At: rec.At, What: string(rec.Kind), Party: rec.Party, By: rec.By, Note: rec.Reason})
 	}
 	out = append(out, Moment{At: r.Started, What: "recording"})
 	for _, g := range r.Gaps {

@@ -141,6 +141,9 @@ func (o *contents) consent(out *pageRecording, t *told) {
 		who := o.words.TheController
 		if l.Party != nil && *l.Party == t.Party {
 			who = o.words.You
+			if l.Reason == consent.ByConsole {
+				who = o.words.ForYou
+			}
 		} else if l.Party != nil {
 			who = o.words.TheOther
 		}

@@ -19,7 +19,7 @@ type words struct {
 	Until, Ended, Audio, OwnOnly, NoAudio, Erased, Damaged         string
 	NotRendered, Consent, Gave, Heard, ToTheEnd, NotToTheEnd       string
 	NotAsked, Fingerprint, Log, After                              string
-	When, What, Who, You, TheOther, TheController                  string
+	When, What, Who, You, ForYou, TheOther, TheController          string
 	Gaps, GapFrom, GapTo, GapWhy, NoGaps                           string
 	Listened, Why, Part, Whole, Nobody, Person, Exported, Played   string
 	YouAsked, ForClaims                                            string
@@ -51,7 +51,7 @@ var texts = map[string]*words{
 		Heard: "Before, you heard the notice “%s” in the language “%s” for %s,", ToTheEnd: "to its end.", NotToTheEnd: "not to its end.",
 		NotAsked: "You were not asked yourself: the rule of this call asks the other party.", Fingerprint: "Fingerprint of the notice (SHA-256)",
 		Log: "Entry %d of our log", After: "What happened then", When: "When", What: "What", Who: "Who",
-		You: "you", TheOther: "the other party", TheController: "we",
+		You: "you", ForYou: "we, for you", TheOther: "the other party", TheController: "we",
 		Gaps: "What is missing", GapFrom: "From", GapTo: "To", GapWhy: "Why", NoGaps: "Nothing is missing.",
 		Listened: "Who listened", Why: "Why", Part: "Part", Whole: "all of it", Nobody: "Nobody has listened to it or taken a copy.",
 		Person: "Employee", Exported: "took a copy", Played: "listened", YouAsked: "you asked for it", ForClaims: "for legal claims",
@@ -88,7 +88,7 @@ var texts = map[string]*words{
 		Heard: "Zuvor haben Sie den Hinweis „%s“ in der Sprache „%s“ %s lang gehört,", ToTheEnd: "bis zum Ende.", NotToTheEnd: "nicht bis zum Ende.",
 		NotAsked: "Sie selbst wurden nicht gefragt: Die Regel dieses Anrufs fragt die Gegenseite.", Fingerprint: "Fingerabdruck des Hinweises (SHA-256)",
 		Log: "Eintrag %d in unserem Protokoll", After: "Was danach geschah", When: "Wann", What: "Was", Who: "Wer",
-		You: "Sie", TheOther: "die Gegenseite", TheController: "wir",
+		You: "Sie", ForYou: "wir, für Sie", TheOther: "die Gegenseite", TheController: "wir",
 		Gaps: "Was fehlt", GapFrom: "Von", GapTo: "Bis", GapWhy: "Warum", NoGaps: "Nichts fehlt.",
 		Listened: "Wer sie gehört hat", Why: "Wozu", Part: "Teil", Whole: "ganz", Nobody: "Niemand hat sie gehört oder kopiert.",
 		Person: "Beschäftigte Person", Exported: "hat eine Kopie erstellt", Played: "hat sie gehört", YouAsked: "Sie haben Auskunft verlangt", ForClaims: "für Rechtsansprüche",

@@ -75,7 +75,6 @@ const verifyTime = 10 * time.Minute
 func postVerify(c *call) error {
 	ctx, cancel := context.WithTimeout(c.r.Context(), verifyTime)
 	defer cancel()
-	c.begin()
 	c.extend(verifyTime + c.write)
 	start := c.now()
 	r, err := c.office.VerifyLog(ctx)

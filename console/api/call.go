@@ -212,17 +212,11 @@ type stream struct {
 // Write is io.Writer's.
 func (s *stream) Write(p []byte) (int, error) {
 	if !s.c.begun {
-		s.c.begin()
 		s.head(s.c.w.Header())
 		s.c.begun = true
 	}
 	s.c.extend(s.c.write)
 	return s.c.w.Write(p)
-}
-
-// begin makes ready for an answer that takes longer than a request may.
-func (c *call) begin() {
-	_ = c.rc.SetReadDeadline(time.Time{}) // where it can't be set there is none
 }
 
 // extend gives the next part of an answer more time.

@@ -121,7 +121,6 @@ func getAudio(c *call) error {
 		}
 	}
 	c.w.Header().Set("Content-Type", "audio/wav")
-	c.begin()
 	c.extend(c.write)
 	http.ServeContent(patient{c.w, c}, c.r, "", time.Time{}, sound)
 	return nil

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,8 @@ type kit struct {
 	clock  *clock
 	log    *logged
 	doc    *described
+	hang   atomic.Bool   // verifying waits until hung is closed
+	hung   chan struct{} // told that it waits
 }
 
 type options struct {
@@ -45,7 +48,8 @@ type options struct {
 
 func newKit(t *testing.T, o options) *kit {
 	t.Helper()
-	k := &kit{t: t, calls: &fakeCalls{}, clock: &clock{}, log: &logged{}}
+	t.Parallel()
+	k := &kit{t: t, calls: &fakeCalls{}, clock: &clock{}, log: &logged{}, hung: make(chan struct{})}
 	if !o.noStore {
 		if o.store == nil {
 			o.store = func(*store.Options) {}
@@ -58,6 +62,10 @@ func newKit(t *testing.T, o options) *kit {
 			var b bytes.Buffer
 			if err := export(&b); err != nil {
 				return store.Report{}, err
+			}
+			if k.hang.Load() {
+				k.hung <- struct{}{}
+				<-k.hung
 			}
 			return store.VerifyExport(&b, "")
 		}})

@@ -41,7 +41,7 @@ func (a *App) openConsole(reg prometheus.Registerer) {
 func (a *App) newConsole(reg prometheus.Registerer) (*console.Server, error) {
 	c := a.cfg.Console
 	o := office.New(office.Config{Store: a.store.store.Load, Calls: liveCalls{a.gate}, Controller: a.cfg.Controller, Setting: a.cfg.setting(), FourEyes: c.FourEyes,
-		Node: a.cfg.Node, Version: programVersion(), Verify: verifyExport, Log: a.log})
+		Node: a.cfg.Node, Version: programVersion(), Verify: verifyExport, Found: a.alarms.Touched, Log: a.log})
 	door, err := a.gatekeeper(reg)
 	if err != nil {
 		return nil, err

@@ -26,8 +26,12 @@ type Config struct {
 	// Verify checks an export of the audit log, which export writes, where nothing
 	// that is wrong with it can hurt; nil: logs can't be verified here.
 	Verify func(ctx context.Context, export func(io.Writer) error) (store.Report, error)
-	Log    *slog.Logger     // nil: none
-	Now    func() time.Time // nil: the machine's clock
+	// Found is told which recordings a user's search came to, and must not wait: the
+	// time of an answer may tell nobody that there is one that is watched. nil: nobody
+	// is told.
+	Found func(user string, recordings ...string)
+	Log   *slog.Logger     // nil: none
+	Now   func() time.Time // nil: the machine's clock
 }
 
 // Office is made by New. Its methods are safe for concurrent use.
@@ -50,6 +54,9 @@ func New(c Config) *Office {
 	}
 	if c.Store == nil {
 		c.Store = func() *store.Store { return nil }
+	}
+	if c.Found == nil {
+		c.Found = func(string, ...string) {}
 	}
 	o := &Office{c: c, started: c.Now(), verifying: make(chan struct{}, 1), measuring: make(chan struct{}, loudnessMost)}
 	o.plays.now, o.approvals.now = c.Now, c.Now

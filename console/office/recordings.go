@@ -39,6 +39,7 @@ func (o *Office) Recordings(ctx context.Context, p access.Principal, q store.Que
 	}
 	page, next, err = s.Search(q)
 	for i := range page {
+		o.c.Found(p.Name, page[i].ID)
 		page[i] = shownSummary(p, page[i])
 	}
 	return page, next, err
@@ -50,6 +51,7 @@ func (o *Office) Recording(ctx context.Context, p access.Principal, id string) (
 	if err != nil {
 		return Recording{}, err
 	}
+	o.c.Found(p.Name, id)
 	c, err := s.Case(ctx, id)
 	if err != nil {
 		return Recording{}, err

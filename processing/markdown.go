@@ -129,17 +129,17 @@ func (p *page) category(key string, all []Category) {
 
 func (p *page) measures(all []Measure) {
 	for _, m := range all {
-		p.item("%s", m.Text(p.lang))
+		m.Detail = escape(m.Detail)
+		p.item("%s", m.Sentence(p.lang))
 	}
 }
 
-// Text is the measure as a sentence.
-func (m Measure) Text(lang string) string {
-	detail := escape(m.Detail)
-	if detail == "" {
-		detail = Text(lang, "none")
+// Sentence is the measure, in a language of Languages; plain text.
+func (m Measure) Sentence(lang string) string {
+	if m.Detail == "" {
+		return Text(lang, m.Key, Text(lang, "none"))
 	}
-	return Text(lang, m.Key, detail)
+	return Text(lang, m.Key, m.Detail)
 }
 
 // escape keeps what somebody configured from being Markdown, or a line of its own.

@@ -12,6 +12,7 @@ import (
 var arrows = map[string][]string{
 	"consentgate/consent":             {},
 	"consentgate/breach":              {},
+	"consentgate/breach/pack":         {},
 	"consentgate/processing":          {},
 	"consentgate/breach/alarm":        {"breach", "internal/durable"},
 	"consentgate/internal/completion": {},
@@ -53,7 +54,7 @@ var arrows = map[string][]string{
 	"consentgate/console/office":      {"consent", "console/access", "store", "store/evidence", "store/rights"},
 	"consentgate/console/page":        {"consent", "console/access", "console/office", "store", "store/evidence", "store/rights"},
 	"consentgate/cmd/consentgate": {"consent", "media", "media/prompt", "proxy", "proxy/locate", "proxy/trace", "store", "store/checkpoint", "store/evidence", "store/phone", "store/rights", "store/witness", "internal/phone",
-		"breach", "breach/alarm", "processing", "console", "console/access", "console/api", "console/office", "console/page", "console/access/oidc", "console/access/passwords", "console/certificate", "console/client", "internal/completion", "internal/durable", "store/rootcell", "store/rootcell/backup", "store/rootcell/pkcs11cell", "store/rootcell/tpmcell", "store/rootcell/vaultcell", "store/rootcell/wrapcell"},
+		"breach", "breach/alarm", "breach/pack", "processing", "console", "console/access", "console/api", "console/office", "console/page", "console/access/oidc", "console/access/passwords", "console/certificate", "console/client", "internal/completion", "internal/durable", "store/rootcell", "store/rootcell/backup", "store/rootcell/pkcs11cell", "store/rootcell/tpmcell", "store/rootcell/vaultcell", "store/rootcell/wrapcell"},
 	"consentgate/console/access/attempts":  {},
 	"consentgate/console/access/oidc":      {},
 	"consentgate/console/access/passwords": {},

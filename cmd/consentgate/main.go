@@ -33,6 +33,7 @@ usage:
   consentgate export --config FILE                          the audit log as JSON lines, for verify --export
   consentgate retention --config FILE --dry-run             recordings whose time is over, and what becomes of them
   consentgate retention --config FILE --confirm REASON --by NAME   lets go what a run was stopped over
+  consentgate breach --config FILE --from TIME [--to TIME] [--user NAME] [--aware TIME] --out FILE.zip   what a notification of a breach needs
   consentgate record --config FILE [--lang en|de] [--json]  the record of processing (GDPR Art. 30), as it is configured
   consentgate trace  --config FILE [--pcap FILE] [CALL-ID | latest]   SIP messages of a call, redacted
   consentgate root   status | backup | drill | restore | replicate    what holds the root key, and copies of it
@@ -59,6 +60,7 @@ var commands = map[string]command{
 	"version":   versionCommand,
 	"retention": retentionCommand,
 	"record":    recordCommand,
+	"breach":    breachCommand,
 
 	"recordings": clientCommand("recordings"),
 	"requests":   clientCommand("requests"),

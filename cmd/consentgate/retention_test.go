@@ -126,11 +126,14 @@ func waitFor(t *testing.T, is func() bool) {
 }
 
 // recordOnce makes an empty recording that is kept for a second.
-func recordOnce(t *testing.T, s *store.Store) string {
+func recordOnce(t *testing.T, s *store.Store) string { return recordFrom(t, s, "+442079460123") }
+
+// recordFrom makes a recording of a call of somebody's.
+func recordFrom(t *testing.T, s *store.Store, remote string) string {
 	t.Helper()
 	p := &consent.Policy{Action: consent.Ask, Parties: []consent.Party{consent.Remote}, Accept: '1', Attempts: 1,
 		Purpose: consent.Purpose{Name: "training", Retention: time.Second}}
-	session := consent.NewSession(&consent.Call{ID: "c", Remote: "+442079460123", Local: "+4930901820"}, p, s.Audit())
+	session := consent.NewSession(&consent.Call{ID: "c", Remote: remote, Local: "+4930901820"}, p, s.Audit())
 	session.Step(consent.Event{Kind: consent.Start, At: time.Now()})
 	session.Step(consent.Event{Kind: consent.PromptEnd, At: time.Now(), Heard: consent.Heard{Complete: true}})
 	acts, _ := session.Step(consent.Event{Kind: consent.KeyPressed, At: time.Now(), Press: consent.Press{Key: '1'}})

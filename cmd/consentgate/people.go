@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -61,8 +62,12 @@ func (l logins) LoggedIn(ctx context.Context, name, via string) error {
 }
 
 // LoginFailed is of a name that no user has where it is "".
-func (l logins) LoginFailed(ctx context.Context, name, reason string) error {
-	return l.note(ctx, store.LoginFailed{As: name, Reason: reason})
+func (l logins) LoginFailed(ctx context.Context, name string, from netip.Addr, reason string) error {
+	e := store.LoginFailed{As: name, Reason: reason}
+	if from.IsValid() {
+		e.From = from.String()
+	}
+	return l.note(ctx, e)
 }
 
 func (l logins) note(ctx context.Context, e store.Event) error {

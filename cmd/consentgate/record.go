@@ -168,6 +168,9 @@ func (c *Config) recipients() (all []processing.Recipient) {
 			add("vault", r.Vault.Address)
 		}
 	}
+	if c.Console.OIDC.Issuer != "" {
+		add("identity", c.Console.OIDC.Issuer)
+	}
 	if program := strings.Fields(c.TTS); len(program) > 0 {
 		add("tts", program[0])
 	}
@@ -268,6 +271,9 @@ func (c *Config) usersByRole() string {
 	var out []string
 	for _, role := range slices.Sorted(maps.Keys(roles)) {
 		out = append(out, fmt.Sprintf("%d %s", roles[role], role))
+	}
+	if c.Console.OIDC.Issuer != "" {
+		out = append(out, "OpenID Connect")
 	}
 	return strings.Join(out, ", ")
 }

@@ -132,7 +132,7 @@ func (g *Gatekeeper) logIn(w http.ResponseWriter, r *http.Request, name, passwor
 		return err
 	}
 	if !good {
-		g.failed(r.Context(), u.Name, "password")
+		g.failed(r.Context(), u.Name, address(r), "password")
 		return ErrDenied
 	}
 	p := Principal{Name: u.Name, Role: u.Role, Via: "password"}

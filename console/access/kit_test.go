@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type trail struct {
 	mu      sync.Mutex
 	entries []string
 	broken  error
+	from    netip.Addr // of the last failure
 }
 
 func (t *trail) add(entry string) error {
@@ -48,7 +50,10 @@ func (t *trail) LoggedIn(_ context.Context, name, via string) error {
 	return t.add(fmt.Sprintf("in %s %s", name, via))
 }
 
-func (t *trail) LoginFailed(_ context.Context, name, reason string) error {
+func (t *trail) LoginFailed(_ context.Context, name string, from netip.Addr, reason string) error {
+	t.mu.Lock()
+	t.from = from
+	t.mu.Unlock()
 	return t.add(fmt.Sprintf("failed %q %s", name, reason))
 }
 

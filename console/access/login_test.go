@@ -48,6 +48,9 @@ func TestWhatWasTypedForANameIsNotWrittenDown(t *testing.T) {
 	if got := g.trail.list(); !slices.Equal(got, want) {
 		t.Error(got)
 	}
+	if g.trail.from.String() != "192.0.2.1" {
+		t.Errorf("from %s", g.trail.from)
+	}
 }
 
 func TestTryingPasswordsIsSlowedDown(t *testing.T) {

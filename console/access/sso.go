@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"consentgate/console/access/oidc"
@@ -129,7 +130,7 @@ func (g *Gatekeeper) finishOIDC(w http.ResponseWriter, r *http.Request) (next st
 		err = g.mayBe(who.Name)
 	}
 	if err != nil {
-		return "", g.oidcFailed(r.Context(), err)
+		return "", g.oidcFailed(r.Context(), address(r), err)
 	}
 	defer try.Void()
 	p := Principal{Name: who.Name, Role: Role(who.Role), Via: "oidc"}
@@ -151,12 +152,12 @@ func (g *Gatekeeper) mayBe(name string) error {
 	return nil
 }
 
-func (g *Gatekeeper) oidcFailed(ctx context.Context, err error) error {
+func (g *Gatekeeper) oidcFailed(ctx context.Context, from netip.Addr, err error) error {
 	reason := "oidc"
 	if errors.Is(err, ErrNoRole) {
 		reason = "oidc: no role"
 	}
 	g.log.Warn("a login at the provider of identities failed", "error", err)
-	g.failed(ctx, "", reason)
+	g.failed(ctx, "", from, reason)
 	return err
 }

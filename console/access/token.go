@@ -90,7 +90,7 @@ func (g *Gatekeeper) firstUse(r *http.Request, found bool, p Principal, from net
 		return &TooSoon{wait}
 	}
 	if !found {
-		g.failed(r.Context(), "", "token")
+		g.failed(r.Context(), "", from, "token")
 		return ErrProof
 	}
 	defer try.Void()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 
 	"golang.org/x/time/rate"
@@ -13,8 +14,9 @@ import (
 type Trail interface {
 	// LoggedIn returns once the entry is durable. Without it nobody gets in.
 	LoggedIn(ctx context.Context, name, via string) error
-	// LoginFailed has an empty name where no user has the one that was given.
-	LoginFailed(ctx context.Context, name, reason string) error
+	// LoginFailed has an empty name where no user has the one that was given. from is
+	// the address that it came from; invalid where nobody knows.
+	LoginFailed(ctx context.Context, name string, from netip.Addr, reason string) error
 }
 
 // noted writes down that somebody got in. Without the entry nobody does: access to
@@ -29,7 +31,7 @@ func (g *Gatekeeper) noted(ctx context.Context, p Principal) error {
 
 // failed writes down that somebody didn't get in. They don't either where that
 // can't be.
-func (g *Gatekeeper) failed(ctx context.Context, name, reason string) {
+func (g *Gatekeeper) failed(ctx context.Context, name string, from netip.Addr, reason string) {
 	now, before := g.failures.another()
 	if !now {
 		return
@@ -37,7 +39,7 @@ func (g *Gatekeeper) failed(ctx context.Context, name, reason string) {
 	if before > 0 {
 		reason = fmt.Sprintf("%s; %d more since the last entry", reason, before)
 	}
-	if err := g.trail.LoginFailed(ctx, name, reason); err != nil {
+	if err := g.trail.LoginFailed(ctx, name, from, reason); err != nil {
 		g.log.Error("a failed login can't be written down", "error", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -38,8 +39,8 @@ const (
 // trail stands for the log's entries about logins.
 type trail struct{}
 
-func (trail) LoggedIn(context.Context, string, string) error    { return nil }
-func (trail) LoginFailed(context.Context, string, string) error { return nil }
+func (trail) LoggedIn(context.Context, string, string) error                { return nil }
+func (trail) LoginFailed(context.Context, string, netip.Addr, string) error { return nil }
 
 // live are calls that stand still, and what was done to them.
 type live struct {

@@ -58,6 +58,12 @@ peers: ## installs what tests call and listen with, where it is missing
 	@for p in tshark linphonec; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends tshark linphone-cli; } # recommended: mDNS, desktops
 
+.PHONY: browser
+browser: ## the console in Debian's Chromium, between real calls: every screen, each role, without a script; SCREENS=DIR keeps pictures
+	@command -v chromium >/dev/null && fc-list | grep -q Liberation || { apt-get update -q && \
+	  apt-get install -yq --no-install-recommends chromium fonts-liberation fontconfig; }
+	cd e2e/browser && GOFLAGS=-mod=mod CI=$${CI:-} $(GO) test -count=1 -timeout 5m .
+
 .PHONY: pkcs11 cells
 cells: peers bin/vaultserver ## root keys in each kind of device: SoftHSM, a TPM in software, Vault; and erasures there; builds Vault first, 4 minutes
 	CI=$${CI:-} VAULTSERVER=$(CURDIR)/bin/vaultserver $(GO) test -count=1 ./store/rootcell/...

@@ -2,6 +2,8 @@ package page
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"consentgate/consent"
@@ -50,10 +52,27 @@ func (v *visit) callRow(c office.Call) callRow {
 		may(office.Pause)
 		may(office.Withdraw)
 	case string(consent.Paused):
-		may(office.Resume)
+		row.Why = v.why(c)
+		if slices.Contains(c.PausedBy, "console") {
+			may(office.Resume) // ends the console's pause only
+		} else {
+			may(office.Pause)
+		}
 		may(office.Withdraw)
 	}
 	return row
+}
+
+// why a recording stands still, in words.
+func (v *visit) why(c office.Call) string {
+	if c.Gap != "" {
+		return word(v.language, "cause", c.Gap)
+	}
+	var by []string
+	for _, who := range c.PausedBy {
+		by = append(by, word(v.language, "pausedby", who))
+	}
+	return strings.Join(by, ", ")
 }
 
 // steer is the handler of what is done to a live call.

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	barsOfWave = 500
+	barsOfWave = 250
 	waveWidth  = 1000
 	waveHeight = 128
 )

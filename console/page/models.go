@@ -29,6 +29,7 @@ type callRow struct {
 	ID, Trunk, Direction, Remote, Local, Consent, Recording, Purpose string
 	Started                                                          time.Time
 	Lasted                                                           time.Duration
+	Why                                                              string   // it stands still
 	Acts                                                             []string // what who looks may do: pause, resume, withdraw
 }
 

@@ -170,7 +170,7 @@ func TestLoudnessNeedsThePurposeAndShowsWhoSpoke(t *testing.T) {
 	}
 	for side, sign := range []string{"-", ""} {
 		tall, flat := strings.Count(paths[side+1], "v"+sign+"5"), strings.Count(paths[side+1], "v"+sign+"0.5")
-		if tall < 200 || flat < 200 {
+		if tall < 100 || flat < 100 {
 			t.Errorf("side %d has %d tall bars and %d flat ones", side, tall, flat)
 		}
 	}

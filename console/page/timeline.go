@@ -28,11 +28,11 @@ func (v *visit) events(r office.Recording) (out []event) {
 				out = append(out, event{a.Press.At.Sub(r.Started), "check", "agreed", v.heard(a.Heard) + "; " + v.t("event.key", string(rune(a.Press.Key)), v.ways(a.Press.Via)), v.side(&a.Party)})
 			}
 		case consent.Paused:
-			out = append(out, event{at, "pause", "gap", v.t("event.paused"), v.side(rec.Party)})
+			out = append(out, event{at, "pause", "gap", v.t("event.paused"), v.whose(rec)})
 		case consent.Resumed:
-			out = append(out, event{at, "play", "", v.t("event.resumed"), v.side(rec.Party)})
+			out = append(out, event{at, "play", "", v.t("event.resumed"), v.whose(rec)})
 		case consent.Withdrawn:
-			out = append(out, event{at, "cross", "stopped", v.t("event.withdrawn"), v.side(rec.Party)})
+			out = append(out, event{at, "cross", "stopped", v.t("event.withdrawn"), v.whose(rec)})
 		}
 	}
 	out = append(out, event{0, "dot", "agreed", v.t("event.started"), ""})
@@ -42,6 +42,14 @@ func (v *visit) events(r office.Recording) (out []event) {
 	}
 	slices.SortStableFunc(out, func(a, b event) int { return int(a.At - b.At) })
 	return out
+}
+
+// whose an act is: a party's by a key, or a user's from the console.
+func (v *visit) whose(rec *evidence.Logged) string {
+	if rec.By != "" {
+		return rec.By
+	}
+	return v.side(rec.Party)
 }
 
 // ways says how a key came, by one way or by more.

@@ -53,15 +53,19 @@ func (v *view) Day(t time.Time) template.HTML {
 
 // Date writes a day of the controller's calendar.
 func (v *view) Date(d fmt.Stringer) template.HTML {
+	return template.HTML(`<time datetime="` + template.HTMLEscapeString(d.String()) + `">` + template.HTMLEscapeString(v.PlainDate(d)) + `</time>`)
+}
+
+// PlainDate is Date without markup.
+func (v *view) PlainDate(d fmt.Stringer) string {
 	t, err := time.Parse(time.DateOnly, d.String())
 	if err != nil {
-		return template.HTML(template.HTMLEscapeString(d.String()))
+		return d.String()
 	}
-	layout := "2 Jan 2006"
 	if v.Language == "de" {
-		layout = "02.01.2006"
+		return t.Format("02.01.2006")
 	}
-	return template.HTML(`<time datetime="` + t.Format(time.DateOnly) + `">` + t.Format(layout) + `</time>`)
+	return t.Format("2 Jan 2006")
 }
 
 // Clock writes the time of day; it says a call apart from others.
@@ -86,6 +90,9 @@ func length(d time.Duration) string {
 		sign, d = "−", -d
 	}
 	s := int64(d.Round(time.Second) / time.Second)
+	if s == 0 {
+		sign = ""
+	}
 	if s >= 3600 {
 		return fmt.Sprintf("%s%d:%02d:%02d", sign, s/3600, s/60%60, s%60)
 	}

@@ -61,7 +61,7 @@ var actWords = map[string]phrase{
 	"certificate.commit": {"Commitment to what was erased", "Bindung an das Gelöschte"},
 	"certificate.cause":  {"Cause", "Ursache"},
 	"certificate.given":  {"Given out before", "Vorher herausgegeben"},
-	"certificate.uses":   {"listened to %d times, taken out %d times", "%d-mal angehört, %d-mal herausgegeben"},
+	"certificate.uses":   {"listened to: %d, taken out: %d", "angehört: %d, herausgegeben: %d"},
 	"certificate.root":   {"Root key", "Wurzelschlüssel"},
 	"certificate.epochs": {"number %d was destroyed, %d took its place", "Nummer %d wurde vernichtet, %d trat an seine Stelle"},
 	"certificate.not":    {"What it doesn't cover", "Was sie nicht umfasst"},

@@ -20,7 +20,7 @@ var requestWords = map[string]phrase{
 	"requests.today":      {"due today", "heute fällig"},
 	"requests.empty":      {"No open requests", "Keine offenen Anträge"},
 	"requests.empty.help": {"When somebody asks for their recordings, their erasure or a restriction, take it in here: it gets its due date, one month by law.", "Wenn jemand Auskunft, Löschung oder Einschränkung verlangt, nehmen Sie es hier auf: Der Antrag bekommt seine Frist, nach dem Gesetz ein Monat."},
-	"requests.openone":    {"Open the request of %s", "Antrag vom %s öffnen"},
+	"requests.openone":    {"Open the request due %s", "Antrag öffnen, fällig %s"},
 	"requests.new":        {"Take in a request", "Antrag aufnehmen"},
 	"requests.new.party":  {"The number the person says is theirs", "Nummer, die die Person als ihre nennt"},
 	"requests.new.day":    {"Received on", "Eingegangen am"},

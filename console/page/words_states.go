@@ -27,6 +27,11 @@ var stateWords = map[string]phrase{
 	"recstate.starting":  {"Starting", "Beginnt"},
 	"recstate.":          {"Not recorded", "Keine Aufnahme"},
 
+	"pausedby.remote":   {"by the caller's side", "von der Gegenseite"},
+	"pausedby.local":    {"by our side", "von unserer Seite"},
+	"pausedby.console":  {"from the console", "von der Konsole"},
+	"pausedby.transfer": {"during a transfer", "während einer Weiterleitung"},
+
 	"kept.recording": {"Being recorded", "Läuft noch"},
 	"kept.sealed":    {"Complete", "Vollständig"},
 	"kept.truncated": {"Cut short", "Abgebrochen"},

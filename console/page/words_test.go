@@ -23,7 +23,7 @@ func TestEveryPhraseIsInBothLanguages(t *testing.T) {
 }
 
 // dynamic are beginnings of keys that are put together while the program runs.
-var dynamic = regexp.MustCompile(`^(act|apstate|approval|trouble|cause|cause\.role|consent|direction|ended|erasure|error|form|ground|kept|kind|level|nav|part|party|recstate|reqstate|role|search|type|via|calls|calls\.done)\.[^.]*(\.[^.]*)?$`)
+var dynamic = regexp.MustCompile(`^(act|apstate|approval|trouble|cause|cause\.role|consent|direction|ended|erasure|error|form|ground|kept|kind|level|nav|part|party|pausedby|recstate|reqstate|role|search|type|via|calls|calls\.done)\.[^.]*(\.[^.]*)?$`)
 
 // TestEveryPhraseIsUsedAndEveryUsedOneIsThere compares the catalogue with what
 // templates and handlers ask it for.

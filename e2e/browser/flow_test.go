@@ -1,0 +1,119 @@
+package browser
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// TestAnOfficersDay: log in, watch a call come while it runs, pause it, find it, hear
+// it, hold it, try to erase it, release it, see it gone for good. Every screen on the
+// way is looked at.
+func TestAnOfficersDay(t *testing.T) {
+	t.Parallel()
+	browser := chrome(t)
+	g := start(t, "")
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
+	defer cancel()
+	b := newTab(t, browser, g.url)
+
+	b.open("/recordings")
+	b.look("login")
+	b.run(keys("#name", "dana"), keys("#password", "wrong"))
+	b.press(`form[action="/login"] button`)
+	b.text("That didn't work")
+	b.login("dana")
+	b.open("/calls")
+	b.text("No calls right now")
+	b.look("calls-none")
+
+	waiting := g.dial(ctx, "+493090182000")
+	first := g.agree(ctx, g.dial(ctx, "+442079460018"))
+	b.text("+442079460018") // the page comes to it by itself
+	b.text("Being asked")
+	b.text("Consented")
+	first.talk(ctx, 2*time.Second)
+	b.look("calls")
+	b.press(`form[action$="/pause"] button`)
+	b.text("The recording is paused.")
+	b.press(`form[action$="/resume"] button`)
+	b.text("The recording goes on.")
+	first.talk(ctx, 4*time.Second)
+	must(t, waiting.Hangup(), first.caller.Hangup())
+	b.open("/calls")
+	b.text("No calls right now")
+
+	b.open("/recordings")
+	b.run(keys("#party", "+44 (0)20 7946 0018"))
+	b.press(`form[role=search] button`)
+	if at := eval[string](b, `location.href`); strings.Contains(at, "7946") || !strings.Contains(at, "?q=") {
+		t.Errorf("the search is at %s", at)
+	}
+	until(t, "the recording is sealed", func() bool { b.run(chromedp.Reload()); return b.says("Complete") })
+	b.look("recordings")
+	b.press("a.row-link")
+	b.text("State the purpose first")
+	id := eval[string](b, `location.pathname.split("/").pop()`)
+	b.run(chromedp.SetValue(chromedp.CSS("#purpose"), "training"))
+	b.press(`form[action="/recordings/` + id + `"] button`)
+	b.hear(6 * time.Second)
+	b.look("recording")
+	b.open("/recordings/" + id)
+	b.text("Listened") // the log has it
+
+	b.run(click("#holds ~ details summary"), keys("#hold-reason", "complaint about a quote"), keys("#hold-case", "2026/114"))
+	b.press(`form[action$="/hold"] button`)
+	b.text("The recording is held")
+	b.look("recording-held")
+	b.erase(id)
+	b.text("It is erased by itself when the last of them ends")
+	b.open("/recordings/" + id)
+	b.run(click("#holds ~ ul summary"), keys("#release0", "settled"))
+	b.press(`form[action$="/release"] button`)
+	until(t, "the certificate is there", func() bool {
+		b.open("/erasures/" + id)
+		return b.says("Certificate of erasure")
+	})
+	b.look("certificate")
+	b.open("/recordings/" + id)
+	b.text("There is nothing here")
+	b.look("not-found")
+}
+
+// hear plays the recording, and has the browser decode it: it is as long as it should
+// be, and both sides are in it.
+func (b *tab) hear(least time.Duration) {
+	b.t.Helper()
+	until(b.t, "the loudness is drawn", func() bool { return eval[bool](b, `document.querySelector("#wave img").naturalWidth > 0`) })
+	length := eval[float64](b, `new Promise((ok, no) => {
+		const a = document.getElementById("player");
+		a.onerror = () => no(new Error("audio: " + a.error.code));
+		a.ontimeupdate = () => { if (a.currentTime > 0.2) { a.pause(); ok(a.duration); } };
+		a.play().catch(no);
+	})`)
+	if length < least.Seconds() || length > least.Seconds()+20 {
+		b.t.Errorf("the player says that the recording takes %.1f s", length)
+	}
+	loud := eval[[]float64](b, `fetch(document.getElementById("player").src).then(r => r.arrayBuffer()).then(bytes => new OfflineAudioContext(2, 8000, 8000).decodeAudioData(bytes)).then(sound => {
+		const out = [sound.numberOfChannels, sound.duration];
+		for (let c = 0; c < sound.numberOfChannels; c++) out.push(Math.sqrt(sound.getChannelData(c).reduce((sum, x) => sum + x * x, 0) / sound.length));
+		return out;
+	})`)
+	if len(loud) != 4 || loud[1] < least.Seconds() || loud[2] < 0.01 || loud[3] < 0.01 {
+		b.t.Errorf("decoded, it has channels, length and levels %v", loud)
+	}
+}
+
+// erase goes through the form that asks twice.
+func (b *tab) erase(id string) {
+	b.t.Helper()
+	b.open("/recordings/" + id)
+	b.press(fmt.Sprintf(`a[href="/recordings/%s/erase"]`, id))
+	b.look("erase")
+	b.run(keys("#reason", "asked for by its subject"), click(`input[name=confirm]`))
+	b.press(`form[action$="/erase"] button`)
+}

@@ -321,7 +321,7 @@ func (r *rotating) awaitBackup(context.Context) error {
 	if !r.rotator.RequireBackup {
 		return nil
 	}
-	by, err := rootBackup(r.dir, r.To, r.root)
+	by, err := rootBackup(r.dir, r.To, r.root, r.rotator.Backups)
 	r.backup = by
 	return err
 }

@@ -157,7 +157,7 @@ func TestAMissingBackupOfTheRootIsTold(t *testing.T) {
 	}
 	cell := rootcell.NewFile(store.DefaultRootFile(dir))
 	k, err := cell.Get(ctx, 1)
-	must(t, err, store.ConfirmRootBackup(dir, 1, k))
+	must(t, err, store.ConfirmRootBackup(dir, 1, k, ""))
 	until(t, "the backup is known", func() bool { return !missing() })
 	victim, _ := recorded(t, s, "victim")
 	must(t, s.Erase(ctx, victim.Grant, "asked"), s.Rotate(ctx))
@@ -178,7 +178,7 @@ func TestTheOldRootStaysUntilTheNewOneIsBackedUp(t *testing.T) {
 	victim, id := recorded(t, s, "victim")
 	must(t, s.Erase(ctx, victim.Grant, "asked"))
 	for _, wrong := range []func() error{func() error { return nil },
-		func() error { return store.ConfirmRootBackup(dir, 1, old) }, func() error { return store.ConfirmRootBackup(dir, 2, old) }} {
+		func() error { return store.ConfirmRootBackup(dir, 1, old, "") }, func() error { return store.ConfirmRootBackup(dir, 2, old, "") }} {
 		must(t, wrong())
 		if err := s.Rotate(ctx); err == nil || !strings.Contains(err.Error(), "root backup") {
 			t.Errorf("%v", err)
@@ -191,7 +191,7 @@ func TestTheOldRootStaysUntilTheNewOneIsBackedUp(t *testing.T) {
 		}
 	}
 	k, err := cell.Get(ctx, 2)
-	must(t, err, store.ConfirmRootBackup(dir, 2, k), s.Rotate(ctx))
+	must(t, err, store.ConfirmRootBackup(dir, 2, k, ""), s.Rotate(ctx))
 	if _, err := cell.Get(ctx, 1); !errors.Is(err, rootcell.ErrGone) {
 		t.Errorf("the old root: %v", err)
 	}
@@ -202,4 +202,42 @@ func TestTheOldRootStaysUntilTheNewOneIsBackedUp(t *testing.T) {
 	}
 	must(t, s.Close())
 	verify(t, dir)
+}
+
+// TestEachNamedHolderHasABackupBeforeTheOldRootGoes.
+func TestEachNamedHolderHasABackupBeforeTheOldRootGoes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s, err := store.Open(store.Options{Dir: dir, Rotation: store.Rotation{RequireBackup: true, Backups: []string{"safe", "bank"}}})
+	must(t, err)
+	ctx := context.Background()
+	cell := rootcell.NewFile(store.DefaultRootFile(dir))
+	old, err := cell.Get(ctx, 1)
+	must(t, err)
+	victim, id := recorded(t, s, "victim")
+	must(t, s.Erase(ctx, victim.Grant, "asked"))
+	pending := func(lacking string) {
+		t.Helper()
+		if err := s.Rotate(ctx); err == nil || !strings.Contains(err.Error(), "no backup of the new root key yet for "+lacking+":") {
+			t.Errorf("%v", err)
+		}
+		if _, err := cell.Get(ctx, 1); err != nil || state(t, s, id) != store.ErasurePending {
+			t.Fatalf("the old root: %v", err)
+		}
+	}
+	must(t, store.ConfirmRootBackup(dir, 1, old, "safe"), store.ConfirmRootBackup(dir, 1, old, "bank"))
+	if err := s.Rotate(ctx); err == nil {
+		t.Error("backups of the old root count")
+	}
+	k, err := cell.Get(ctx, 2)
+	must(t, err, store.ConfirmRootBackup(dir, 2, k, ""))
+	pending("safe, bank")
+	must(t, store.ConfirmRootBackup(dir, 2, k, "bank"))
+	pending("safe")
+	must(t, store.ConfirmRootBackup(dir, 2, k, "safe"), s.Rotate(ctx))
+	signed, err := s.Certificate(id)
+	must(t, err)
+	if c, err := store.CheckCertificate(signed, vkeyOf(t, dir)); err != nil || !strings.Contains(c.Root.Backup, "for safe, 20") || !strings.Contains(c.Root.Backup, "; for bank, 20") {
+		t.Errorf("%q %v", c.Root.Backup, err)
+	}
+	must(t, s.Close())
 }

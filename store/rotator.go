@@ -17,6 +17,7 @@ type Rotation struct {
 	Every         time.Duration // all that was erased meanwhile together; 0: only by Store.Rotate
 	AtOnce        bool          // after each erasure
 	RequireBackup bool          // the old root isn't destroyed before ConfirmRootBackup was called for the new one
+	Backups       []string      // by each of these holders; none: by anyone
 }
 
 // rotateAgain is when a rotation that failed is tried again.

@@ -104,9 +104,10 @@ func TestErasuresAreFinalEveryHourOrAsConfigured(t *testing.T) {
 	for text, want := range map[string]store.Rotation{
 		"":                        {Every: time.Hour},
 		"erasure: {every: 10m}\n": {Every: 10 * time.Minute},
-		"erasure: {every: 0s, require_backup: true}\n": {AtOnce: true, RequireBackup: true},
+		"erasure: {every: 0s, require_backup: true}\n":             {AtOnce: true, RequireBackup: true},
+		"erasure: {require_backup: true, backups: [safe, bank]}\n": {Every: time.Hour, RequireBackup: true, Backups: []string{"safe", "bank"}},
 	} {
-		if got := parsedOK(t, text+minimal).Erasure; got != want {
+		if got := parsedOK(t, text+minimal).Erasure; !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %+v", text, got)
 		}
 	}
@@ -130,6 +131,9 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"trunks:", "disk: {low: 51%}\ntrunks:", `disk.low: "51%": a share from 0% to 50%`},
 		{"trunks:", "erasure: {every: 8d}\ntrunks:", `erasure.every: "8d": allowed: 1m to 7d, or 0s for at once`},
 		{"trunks:", "erasure: {every: 5s}\ntrunks:", `erasure.every: "5s": allowed: 1m to 7d`},
+		{"trunks:", "erasure: {backups: [safe]}\ntrunks:", "erasure.backups: nothing waits for them"},
+		{"trunks:", "erasure: {require_backup: true, backups: [safe, safe]}\ntrunks:", `erasure.backups[1]: "safe" is there twice`},
+		{"trunks:", "erasure: {require_backup: true, backups: [Dana Whitlock]}\ntrunks:", "a name of letters"},
 		{"trunks:", "erasure: {require_backup: perhaps}\ntrunks:", `erasure.require_backup: "perhaps": allowed: true, false`},
 		{"trunks:", "disk: {stop: 2GB}\ntrunks:", `disk.stop: "2GB": a share of the disk, for instance 5%, or a size, for instance 2GiB`},
 		{"trunks:", "disk: {low: 1%}\ntrunks:", "disk.low: is less than disk.stop"},

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -12,7 +14,29 @@ func (p *parser) erasure(n *yaml.Node, path string) {
 	p.mapping(n, path, fields{
 		"every":          p.rotations,
 		"require_backup": parsed(p.reader, &p.config.Erasure.RequireBackup, parseBool),
+		"backups": func(n *yaml.Node, path string) {
+			p.each(n, path, func(n *yaml.Node, path string) {
+				var name string
+				parsed(p.reader, &name, holderName)(n, path)
+				if slices.Contains(p.config.Erasure.Backups, name) {
+					p.errorf(n, path, "%q is there twice", name)
+				}
+				p.config.Erasure.Backups = append(p.config.Erasure.Backups, name)
+			})
+		},
 	})
+	if len(p.config.Erasure.Backups) > 0 && !p.config.Erasure.RequireBackup {
+		p.errorf(n, path+".backups", "nothing waits for them: require_backup: true is missing")
+	}
+}
+
+// holderName is a name that a certificate may hold.
+func holderName(v string) (string, error) {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+	if v == "" || len(v) > 40 || strings.Trim(v, allowed) != "" {
+		return "", errors.New("a name of letters, digits, points, _ and -, at most 40")
+	}
+	return v, nil
 }
 
 // rotations reads how often the root key is replaced; 0 is after each erasure.

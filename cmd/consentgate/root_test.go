@@ -166,6 +166,24 @@ func TestABackupOpensTheDataDirectoryAndRestoresTheRoot(t *testing.T) {
 	k.serveOnce()
 }
 
+// TestABackupIsForOneOfThoseWhoMustHaveOne.
+func TestABackupIsForOneOfThoseWhoMustHaveOne(t *testing.T) {
+	k := newRootKit(t)
+	make := func(code int, words string, more ...string) {
+		t.Helper()
+		k.want(code, words, "", append([]string{"root", "backup", "--to", k.path("for" + strings.Join(more, "")), "--recipient", k.public}, more...)...)
+	}
+	make(exitFail, "one of erasure.backups, []", "--holder", "safe")
+	config, err := os.ReadFile(k.config)
+	must(t, err, os.WriteFile(k.config, append(config, "\nerasure: {require_backup: true, backups: [safe, bank]}\n"...), 0o600))
+	make(exitFail, `one of erasure.backups, ["safe" "bank"]`)
+	make(exitFail, "one of erasure.backups", "--holder", "dana")
+	make(exitOK, "epoch 1, sealed", "--holder", "safe")
+	if note := k.read("data/root-backup.json"); !strings.Contains(note, `"holders":{"safe":`) {
+		t.Errorf("%s", note)
+	}
+}
+
 // TestABackupUnderAPassphraseOpensWithItAlone.
 func TestABackupUnderAPassphraseOpensWithItAlone(t *testing.T) {
 	const typed = "correct horse battery\n"

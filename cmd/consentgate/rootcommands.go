@@ -22,7 +22,7 @@ import (
 
 const rootUsage = `usage:
   consentgate root status    --config FILE                 which cells hold which root keys; 0 if all is as it must be
-  consentgate root backup    --config FILE --to FILE [--recipient AGE-KEY]...    the current root key, sealed, for a safe
+  consentgate root backup    --config FILE --to FILE [--recipient AGE-KEY]... [--holder NAME]   the current root key, sealed, for a safe
   consentgate root drill     --config FILE --from FILE [--identity FILE]         proves that a backup opens the data directory
   consentgate root restore   --config FILE --from FILE [--identity FILE]         puts a backup into cells that lost the key
   consentgate root replicate --config FILE                 puts the current root key into replicas that lack it
@@ -37,6 +37,7 @@ type rootTool struct {
 	out   io.Writer
 
 	to, from, identity string
+	holder             string // of the backup, as erasure.backups names them
 	recipients         []string
 }
 
@@ -85,6 +86,7 @@ func (t *rootTool) flags(f *flag.FlagSet, verb string) {
 			t.recipients = append(t.recipients, v)
 			return nil
 		})
+		f.StringVar(&t.holder, "holder", "", "the `name` of who gets it, of those in erasure.backups")
 	case "drill", "restore":
 		f.StringVar(&t.from, "from", "", "the backup's `file`")
 		f.StringVar(&t.identity, "identity", "", "opens it with the secret age keys in this `file` instead of a passphrase")
@@ -168,6 +170,9 @@ func (t *rootTool) backup(ctx context.Context) error {
 	if _, err := os.Lstat(t.to); err == nil {
 		return fmt.Errorf("%s is there already: name a new file", t.to)
 	}
+	if holders := t.cfg.Erasure.Backups; len(holders) > 0 && t.holder == "" || t.holder != "" && !slices.Contains(holders, t.holder) {
+		return fmt.Errorf("--holder says for whom the backup is: one of erasure.backups, %q", holders)
+	}
 	to, err := t.sealFor()
 	if err != nil {
 		return err
@@ -183,7 +188,7 @@ func (t *rootTool) backup(ctx context.Context) error {
 	if err := durable.WriteFile(t.to, []byte(sealed.String()), 0o600); err != nil {
 		return fmt.Errorf("writing the backup: %w", err)
 	}
-	if err := store.ConfirmRootBackup(t.cfg.DataDir, epoch, k); err != nil { // erasure.require_backup waits for it
+	if err := store.ConfirmRootBackup(t.cfg.DataDir, epoch, k, t.holder); err != nil { // erasure.require_backup waits for it
 		return err
 	}
 	fmt.Fprintf(t.out, "%s holds the root key of epoch %d, sealed. Prove it: consentgate root drill --from %s\n"+

@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -225,12 +227,14 @@ func TestARegisteredTrunk(t *testing.T) {
 	}
 }
 
-// again kills the gate outright and starts it with the same configuration.
+// again kills the gate outright, unless it has ended, and starts it with the same
+// configuration.
 func (g *gate) again() {
 	g.t.Helper()
-	if err := g.kill(); err != nil {
+	if err := g.kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		g.t.Fatal(err)
 	}
+	g.stopOnce, g.stopErr = sync.Once{}, nil
 	g.cmd, g.exited, g.log = exec.Command(g.cmd.Path, g.cmd.Args[1:]...), make(chan error, 1), &syncBuffer{}
 	g.cmd.Stderr = g.log
 	if err := g.cmd.Start(); err != nil {

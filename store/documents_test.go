@@ -72,16 +72,19 @@ func (a *asked) step(ev consent.Event) {
 	}
 }
 
-// talk is a second of both, a tone of its own each, and a pause; then the end.
+// talk is a second of both, a tone of its own each, and a pause; then the end. It
+// begins with the recording, as no packet comes before a tap is open: of one that
+// had, a part would lie before the recording's beginning.
 func (a *asked) talk() string {
 	a.t.Helper()
+	start := a.rec.End(0)
 	for _, v := range []*voice{newVoice(a.t, a.rec, consent.Remote, "PCMU", 8000, 0, 440), newVoice(a.t, a.rec, consent.Local, "PCMA", 8000, 8, 880)} {
 		for i := range 50 {
-			must(a.t, a.rec.WriteRTP(v.party, a.start.Add(time.Duration(i)*20*time.Millisecond), v.next()))
+			must(a.t, a.rec.WriteRTP(v.party, start.Add(time.Duration(i)*20*time.Millisecond), v.next()))
 		}
 	}
-	must(a.t, a.rec.Gap(consent.Remote, "hold", a.start.Add(time.Second), a.start.Add(2*time.Second)))
-	must(a.t, a.rec.Seal(a.start.Add(3*time.Second), "hang-up"))
+	must(a.t, a.rec.Gap(consent.Remote, "hold", start.Add(time.Second), start.Add(2*time.Second)))
+	must(a.t, a.rec.Seal(start.Add(3*time.Second), "hang-up"))
 	return a.rec.ID()
 }
 
@@ -150,7 +153,7 @@ func TestASubjectGetsEverythingOfTheirsAndNothingElse(t *testing.T) {
 	wav, err := os.ReadFile(wavs[0])
 	must(t, err)
 	mine, rate := track(t, wav, consent.Remote)
-	if got := share(mine[:rate], 440, rate); got < 0.9 {
+	if got := share(mine[:rate], 440, rate); got < 0.97 {
 		t.Errorf("%.2f of my voice is there", got)
 	}
 	theirs, _ := track(t, wav, consent.Local)
@@ -351,7 +354,7 @@ func TestAnOfficerMayGiveMore(t *testing.T) {
 	must(t, err)
 	for party, hz := range map[consent.Party]float64{consent.Remote: 440, consent.Local: 880} {
 		pcm, rate := track(t, wav, party)
-		if got := share(pcm[:rate], hz, rate); got < 0.9 {
+		if got := share(pcm[:rate], hz, rate); got < 0.97 {
 			t.Errorf("%.2f of the %s party's voice is there", got, party)
 		}
 	}

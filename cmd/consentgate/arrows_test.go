@@ -60,6 +60,8 @@ var arrows = map[string][]string{
 	"consentgate/console/access/passwords": {},
 	"consentgate/console/certificate":      {},
 
+	"consentgate/console/access/oidc/oidctest": {"console/access/oidc"},
+
 	"consentgate/store/rootcell/celltest":   {"store/rootcell"},
 	"consentgate/store/rootcell/devicetest": {"store/rootcell", "store/rootcell/celltest", "store/rootcell/pkcs11cell", "store/rootcell/tpmcell", "store/rootcell/vaultcell"},
 	"consentgate/store/rootcell/wrapcell":   {"store/rootcell", "internal/durable"},

@@ -38,7 +38,7 @@ usage:
   consentgate trace  --config FILE [--pcap FILE] [CALL-ID | latest]   SIP messages of a call, redacted
   consentgate root   status | backup | drill | restore | replicate    what holds the root key, and copies of it
   consentgate recordings list | show | export | hold | release | erase | ...   over the API of a running gate,
-  consentgate requests | approvals | calls | audit          with --server URL --token-file FILE; each says more with --help
+  consentgate requests | approvals | calls | audit | system with --server URL --token-file FILE; each says more with --help
   consentgate completion bash | zsh | fish                  has a shell complete all of these
   consentgate passwd                                        hash of a password read from stdin, for the configuration
   consentgate version
@@ -67,6 +67,7 @@ var commands = map[string]command{
 	"approvals":  clientCommand("approvals"),
 	"calls":      clientCommand("calls"),
 	"audit":      clientCommand("audit"),
+	"system":     clientCommand("system"),
 }
 
 func main() {

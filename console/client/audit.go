@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -14,6 +15,8 @@ var audit = Command{Name: "audit", About: "Reads the audit log, and has it verif
 	{Name: "export", About: "the whole log as JSON lines, for 'consentgate verify --export'", run: exportLog, Flags: outFlags("audit.jsonl")},
 	{Name: "checkpoint", About: "the latest checkpoint, a signed note", run: shortText("checkpoint"), Flags: outFlags("standard output")},
 	{Name: "key", About: "what checkpoints, proofs and certificates are verified with", run: shortText("key"), Flags: outFlags("standard output")},
+	{Name: "proof", About: "a proof that an entry is in the log, or that it continues an older checkpoint, for 'consentgate verify --proof'", run: prove,
+		Flags: append([]Flag{{Name: "entry", About: "the entry's number"}, {Name: "since", Kind: File, About: "file of the older checkpoint"}}, outFlags("standard output")...)},
 	{Name: "verify", About: "has the gate verify it; 'consentgate verify --export' trusts it less", run: verifyLog},
 }}
 
@@ -45,6 +48,26 @@ func shortText(what string) func(*task) error {
 		}
 		return t.keep(a.body)
 	}
+}
+
+func prove(t *task) error {
+	entry, since := t.text("entry"), t.text("since")
+	if (entry == "") == (since == "") {
+		return usageError("give either --entry or --since")
+	}
+	method, q, in := "GET", t.query("entry"), any(nil)
+	if since != "" {
+		older, err := os.ReadFile(since)
+		if err != nil {
+			return fmt.Errorf("reading --since: %w", err)
+		}
+		method, in = "POST", map[string]string{"checkpoint": string(older)}
+	}
+	a, err := t.client.ask(t.ctx, method, path("audit", "proof"), q, in)
+	if err != nil {
+		return err
+	}
+	return t.keep(a.body)
 }
 
 // errBad is that a log isn't what it should be.

@@ -66,7 +66,7 @@ var Common = []Flag{
 }
 
 // Commands are all there are.
-var Commands = []Command{recordings, requests, approvals, calls, audit}
+var Commands = []Command{recordings, requests, approvals, calls, audit, system}
 
 // task is a verb that is being carried out.
 type task struct {

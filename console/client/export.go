@@ -64,6 +64,15 @@ func exportRecording(t *task) error {
 	return t.download(to, q, "recording-"+id+f.suffix)
 }
 
+// listen gives audio to a player. It is for those, too, who may not take any out.
+func listen(t *task) error {
+	f, err := t.create("-")
+	if err != nil {
+		return usageError("that is your terminal; put a player behind it: | aplay")
+	}
+	return t.fetch(path("recordings", t.args[0], "audio"), t.query("purpose"), f)
+}
+
 // download writes what a route gives into the file that --out names, or unless.
 func (t *task) download(from string, q url.Values, unless string) error {
 	name := t.text("out")
@@ -75,6 +84,11 @@ func (t *task) download(from string, q url.Values, unless string) error {
 		return err
 	}
 	defer f.abandon()
+	return t.fetch(from, q, f)
+}
+
+// fetch writes what a route gives into a file.
+func (t *task) fetch(from string, q url.Values, f *file) error {
 	res, err := t.client.open(t.ctx, "GET", from, q, nil)
 	if err != nil {
 		return err

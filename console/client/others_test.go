@@ -84,6 +84,13 @@ func TestTheLogIsListedTakenOutAndProved(t *testing.T) {
 	if key := g.ok("aldo", "audit", "key"); !strings.Contains(key, "+") {
 		t.Errorf("%q", key)
 	}
+	g.record(caller)
+	for _, of := range [][]string{{"--entry", "2"}, {"--since", g.in("checkpoint")}} {
+		if proof := decode[struct{ Format string }](t, g.ok("aldo", append([]string{"audit", "proof"}, of...)...)); proof.Format == "" {
+			t.Errorf("%v: no proof", of)
+		}
+	}
+	g.fails(2, "aldo", "either --entry or --since", "audit", "proof")
 	g.fails(1, "aldo", "docs/operations.md", "audit", "verify") // this gate isn't set up for it
 }
 
@@ -182,5 +189,33 @@ func TestWhereTheGateIsMayStandInTheEnvironment(t *testing.T) {
 	}
 	if s := runBare(t, "recordings", "export", "--help"); s.code != 0 || !strings.Contains(s.out, "--purpose TEXT") {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestTheGateSaysHowItIsAndWhoOneIs.
+func TestTheGateSaysHowItIsAndWhoOneIs(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, func(c *office.Config) { c.FourEyes = true })
+	if out := g.ok("olga", "system", "show"); !strings.Contains(out, "gate-1") || !strings.Contains(out, "yes: 0 now") || !strings.Contains(out, "two have to agree") {
+		t.Error(out)
+	}
+	if out := g.ok("aldo", "system", "whoami"); out != "aldo, auditor\n" {
+		t.Errorf("%q", out)
+	}
+	g.fails(1, "dana", "not stopped", "system", "confirm-retention", "--reason", "looked")
+}
+
+// TestAnAgentLeadListensAndTakesNothingOut.
+func TestAnAgentLeadListensAndTakesNothingOut(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, nil)
+	id := g.record(caller)
+	if out := g.ok("lena", "recordings", "listen", id, "--purpose", "training"); !strings.HasPrefix(out, "RIFF") {
+		t.Errorf("%.40q", out)
+	}
+	g.fails(1, "lena", "your role may not do this", "recordings", "export", id, "--purpose", "training", "--out", g.in("a.wav"))
+	g.fails(2, "lena", "--purpose is missing", "recordings", "listen", id)
+	if out := g.ok("dana", "recordings", "show", id); !strings.Contains(out, "played") || !strings.Contains(out, "lena") {
+		t.Error(out)
 	}
 }

@@ -24,6 +24,8 @@ var recordings = Command{Name: "recordings", About: "Finds, shows, takes out, ho
 		{Name: "state", Values: []string{"recording", "sealed", "truncated"}, About: "truncated ended before its call, by trouble of the gate's"},
 	}, paging("cursor")...)},
 	{Name: "show", Args: []string{"ID"}, About: "shows one, with its consent, timeline and who listened", run: showRecording},
+	{Name: "listen", Args: []string{"ID"}, About: "plays one: a stereo WAV to standard output, for a player behind a |", run: listen, Flags: []Flag{
+		{Name: "purpose", Required: true, About: "what it is used for: one that was consented to"}}},
 	{Name: "export", Args: []string{"ID"}, About: "takes one out into a file", run: exportRecording, Flags: exportFlags},
 	{Name: "hold", Args: []string{"ID"}, About: "puts a legal hold on one", run: holdRecording, Flags: []Flag{why,
 		{Name: "case", About: "what it is for, as you call it"}}},

@@ -3,11 +3,13 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -88,14 +90,25 @@ func TestALongExportTellsATerminalHowFarItIs(t *testing.T) {
 	}
 }
 
-// TestEveryVerbAsksForARouteThatThereIs, and takes whatever comes back.
-func TestEveryVerbAsksForARouteThatThereIs(t *testing.T) {
+// TestEveryVerbAsksForWhatTheAPITakes: routes that there are, parameters and members
+// that they have; and nothing that the API takes is out of reach but what is listed.
+func TestEveryVerbAsksForWhatTheAPITakes(t *testing.T) {
 	t.Parallel()
+	takes, given := taken(t), map[string]bool{}
 	mux := http.NewServeMux()
-	asked := map[string]bool{}
 	for pattern := range access.Table {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			asked[pattern] = true
+			given[pattern] = true
+			for name := range r.URL.Query() {
+				given[pattern+" ?"+name] = true
+			}
+			var body map[string]any
+			if raw, err := io.ReadAll(r.Body); err != nil || len(raw) > 0 && json.Unmarshal(raw, &body) != nil {
+				t.Errorf("%s: %q, %v", pattern, raw, err)
+			}
+			for name := range body {
+				given[pattern+" ."+name] = true
+			}
 			fmt.Fprint(w, `{"recordings": [], "entries": [], "ok": true}`)
 		})
 	}
@@ -109,24 +122,120 @@ func TestEveryVerbAsksForARouteThatThereIs(t *testing.T) {
 			for range v.Args {
 				words = append(words, "x")
 			}
-			for _, f := range v.Flags {
-				switch {
-				case f.Name == "out":
-					words = append(words, "--out", filepath.Join(t.TempDir(), "file"))
-				case f.Name == "told":
-					words = append(words, "--told")
-				case len(f.Values) > 0 && f.Required:
-					words = append(words, "--"+f.Name, f.Values[0])
-				case f.Required || f.Name == "purpose":
-					words = append(words, "--"+f.Name, "x")
+			for _, words := range spelled(t, words, v) {
+				if s := runAt(t, url, "dana", words...); s.code != 0 {
+					t.Errorf("%v: %+v", words, s)
 				}
-			}
-			if s := runAt(t, url, "dana", words...); s.code != 0 {
-				t.Errorf("%v: %+v", words, s)
 			}
 		}
 	}
-	if len(asked) < 25 {
-		t.Errorf("only %d routes are asked for", len(asked))
+	beyond := []string{"GET /api/v1/openapi.json", "GET /api/v1/approvals/{id}"}
+	for what := range given {
+		if !takes[what] {
+			t.Errorf("the API doesn't take %s", what)
+		}
 	}
+	for what := range takes {
+		if !given[what] && !slices.Contains(beyond, what) {
+			t.Errorf("no verb gives %s", what)
+		}
+	}
+}
+
+// spelled are the ways to write a verb with all its flags, where some exclude others.
+func spelled(t *testing.T, words []string, v client.Verb) (out [][]string) {
+	file := filepath.Join(t.TempDir(), "older")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	without := [][]string{nil}
+	switch v.Name {
+	case "proof":
+		without = [][]string{{"entry"}, {"since"}}
+	case "export": // forms that are routes of their own, and the first
+		for _, f := range v.Flags {
+			if f.Name == "form" {
+				for _, form := range f.Values[1:] {
+					out = append(out, append(slices.Clone(words), "--form", form, "--purpose", "x", "--recipient", "x", "--out", filepath.Join(t.TempDir(), "out")))
+				}
+			}
+		}
+	}
+	for _, no := range without {
+		line := slices.Clone(words)
+		for _, f := range v.Flags {
+			switch {
+			case slices.Contains(no, f.Name):
+			case f.Name == "out":
+				line = append(line, "--out", filepath.Join(t.TempDir(), "out"))
+			case f.Kind == client.Switch:
+				line = append(line, "--"+f.Name)
+			case f.Kind == client.File:
+				line = append(line, "--"+f.Name, file)
+			case len(f.Values) > 0:
+				line = append(line, "--"+f.Name, f.Values[0])
+			default:
+				line = append(line, "--"+f.Name, "1")
+			}
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// taken is what the API's own document says that it takes.
+func taken(t *testing.T) map[string]bool {
+	t.Helper()
+	g := newGate(t, nil)
+	req, err := http.NewRequest("GET", g.server.URL+"/api/v1/openapi.json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer dana")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	type schema struct {
+		Ref        string         `json:"$ref"`
+		Properties map[string]any `json:"properties"`
+	}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Parameters  []struct{ Name, In string }
+			RequestBody struct {
+				Content map[string]struct{ Schema schema }
+			}
+		}
+		Components struct{ Schemas map[string]schema }
+	}
+	if err := json.NewDecoder(res.Body).Decode(&doc); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]bool{}
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			pattern := strings.ToUpper(method) + " " + path
+			if _, ok := access.Table[pattern]; !ok {
+				continue
+			}
+			out[pattern] = true
+			for _, p := range op.Parameters {
+				if p.In == "query" {
+					out[pattern+" ?"+p.Name] = true
+				}
+			}
+			for _, body := range op.RequestBody.Content {
+				s := body.Schema
+				if name, ok := strings.CutPrefix(s.Ref, "#/components/schemas/"); ok {
+					s = doc.Components.Schemas[name]
+				}
+				for name := range s.Properties {
+					out[pattern+" ."+name] = true
+				}
+			}
+		}
+	}
+	return out
 }

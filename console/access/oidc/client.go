@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -28,8 +29,9 @@ var (
 const (
 	// patience is for one request to the provider.
 	patience = 10 * time.Second
-	// again is how long after a failure the provider's description is asked for anew.
-	again = 10 * time.Second
+	// defaultAgain is how long after a failure the provider's description is asked for
+	// anew.
+	defaultAgain = 10 * time.Second
 )
 
 // Config is how the gate is known to a provider, and what it takes from it.
@@ -59,6 +61,7 @@ type Flow struct{ State, Nonce, Verifier string }
 type Client struct {
 	conf   Config
 	client *http.Client
+	again  time.Duration
 
 	asking chan struct{} // its holder has what follows
 	found  *oidc.Provider
@@ -69,7 +72,7 @@ type Client struct {
 // New makes a Client and asks nobody: a provider that is down keeps no gate from
 // starting.
 func New(c Config) *Client {
-	return &Client{conf: c, client: &http.Client{Timeout: patience}, asking: make(chan struct{}, 1)}
+	return &Client{conf: c, client: &http.Client{Timeout: patience}, again: defaultAgain, asking: make(chan struct{}, 1)}
 }
 
 // provider asks the provider what it offers, unless that is known.
@@ -83,7 +86,7 @@ func (c *Client) provider(ctx context.Context) (*oidc.Provider, error) {
 	if c.found != nil {
 		return c.found, nil
 	}
-	if time.Since(c.failed) < again {
+	if time.Since(c.failed) < c.again {
 		return nil, c.why
 	}
 	// The provider keeps the context for its keys, so it isn't the request's.
@@ -151,7 +154,32 @@ func (c *Client) Finish(ctx context.Context, f Flow, query url.Values) (Identity
 	if err := proof.Claims(&claims); err != nil {
 		return Identity{}, fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
+	if err := c.further(ctx, p, got, proof.Subject, claims); err != nil {
+		return Identity{}, err
+	}
 	return c.conf.identity(claims)
+}
+
+// further asks for claims that the proof lacks: many providers put names, or roles,
+// into the answer to that question alone (OpenID Connect Core section 5.4).
+func (c *Client) further(ctx context.Context, p *oidc.Provider, t *oauth2.Token, subject string, claims map[string]any) error {
+	if lookUp(claims, c.conf.NameClaim) != nil && lookUp(claims, c.conf.RolesClaim) != nil || p.UserInfoEndpoint() == "" {
+		return nil
+	}
+	info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(t))
+	if err != nil {
+		return fmt.Errorf("%w: asking for further claims", ErrProvider)
+	}
+	if info.Subject != subject { // section 5.3.2
+		return fmt.Errorf("%w: its further claims are of somebody else", ErrAnswer)
+	}
+	more := map[string]any{}
+	if err := info.Claims(&more); err != nil {
+		return fmt.Errorf("%w: %w", ErrAnswer, err)
+	}
+	maps.Copy(more, claims)
+	maps.Copy(claims, more)
+	return nil
 }
 
 // exchangeFailed tells a provider that refuses from one that isn't there. The

@@ -47,6 +47,18 @@ func (a *Audit) Note(ctx context.Context, e Event) error {
 	return nil
 }
 
+// NoteOf logs an event that names a recording, and goes with it. ErrNotFound.
+func (s *Store) NoteOf(ctx context.Context, recording string, e Event) error {
+	sum, err := s.Get(recording)
+	if err != nil {
+		return err
+	}
+	if err := s.audit.appendOf(ctx, e.entryType(), e, sum.Grant); err != nil {
+		return fmt.Errorf("logging %s: %w", e.entryType(), err)
+	}
+	return nil
+}
+
 // NodeStart says that the gate opened the log, and as what.
 type NodeStart struct {
 	Node    string `json:"node"`
@@ -122,18 +134,20 @@ type LogTaken struct {
 }
 
 // Approval says that an act that two people have to agree on came a step further.
-// By is who asked for it; Second who decided, where somebody did.
+// By is who asked for it; Second who decided, where somebody did. It is of a
+// recording or of a request; what names a recording goes with it: NoteOf.
 type Approval struct {
-	ID     string `json:"id"`
-	Act    string `json:"act"` // export, erase, bundle, carry_out
-	Object string `json:"object"`
-	Form   string `json:"form,omitempty"`
-	Why    string `json:"why,omitempty"` // the purpose of an export
-	To     string `json:"to,omitempty"`
-	State  string `json:"state"` // pending, approved, rejected
-	By     string `json:"by"`
-	Reason string `json:"reason,omitempty"` // of who acts: By where it is pending, else Second
-	Second string `json:"second,omitempty"`
+	ID        string `json:"id"`
+	Act       string `json:"act"` // export, erase, bundle, carry_out
+	Recording string `json:"recording,omitempty"`
+	Request   string `json:"request,omitempty"`
+	Form      string `json:"form,omitempty"`
+	Why       string `json:"why,omitempty"` // the purpose of an export
+	To        string `json:"to,omitempty"`
+	State     string `json:"state"` // pending, approved, rejected
+	By        string `json:"by"`
+	Reason    string `json:"reason,omitempty"` // of who acts: By where it is pending, else Second
+	Second    string `json:"second,omitempty"`
 }
 
 func (NodeStart) entryType() string       { return TypeNodeUp }

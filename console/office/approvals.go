@@ -106,7 +106,7 @@ func (o *Office) agreed(ctx context.Context, p access.Principal, w wish, reason 
 	now := o.c.Now()
 	a = Approval{ID: strings.ToLower(rand.Text()), wish: w, State: Pending, By: p.Name, Reason: strings.TrimSpace(reason), Asked: now,
 		Expires: now.Add(askedFor), run: run}
-	if err := s.Audit().Note(ctx, a.event()); err != nil {
+	if err := a.note(ctx, s); err != nil {
 		return err
 	}
 	if !o.approvals.put(a) {
@@ -115,13 +115,18 @@ func (o *Office) agreed(ctx context.Context, p access.Principal, w wish, reason 
 	return &PendingError{a}
 }
 
-func (a Approval) event() store.Approval {
-	ev := store.Approval{ID: a.ID, Act: a.Act, Object: a.Object, Form: a.Form, Why: a.Why, To: a.To, State: a.State, By: a.By,
-		Reason: a.Reason, Second: a.Second}
+// note has the log hear of it. What names a recording goes with it.
+func (a Approval) note(ctx context.Context, s *store.Store) error {
+	ev := store.Approval{ID: a.ID, Act: a.Act, Form: a.Form, Why: a.Why, To: a.To, State: a.State, By: a.By, Reason: a.Reason, Second: a.Second}
 	if a.Second != "" {
 		ev.Reason = a.Decision
 	}
-	return ev
+	if a.Act == ActExport || a.Act == ActErase {
+		ev.Recording = a.Object
+		return s.NoteOf(ctx, a.Object, ev)
+	}
+	ev.Request = a.Object
+	return s.Audit().Note(ctx, ev)
 }
 
 // Approvals lists what waits for a second officer, and what was decided lately, the
@@ -178,7 +183,7 @@ func (o *Office) decide(ctx context.Context, p access.Principal, id, reason, as 
 	now := o.c.Now()
 	before := a
 	a.State, a.Second, a.Decision, a.Decided, a.Expires = as, p.Name, strings.TrimSpace(reason), now, now.Add(approvedFor)
-	if err := s.Audit().Note(ctx, a.event()); err != nil {
+	if err := a.note(ctx, s); err != nil {
 		o.approvals.put(before)
 		return before, err
 	}

@@ -154,6 +154,7 @@ func TestWriteAfterSealIsAnError(t *testing.T) {
 
 // TestCheckFindsWhatIsNotAsLogged changes a sealed recording's file.
 func TestCheckFindsWhatIsNotAsLogged(t *testing.T) {
+	t.Parallel()
 	s, dir := kit(t)
 	id := record(t, s, "c", 2000)
 	path := filepath.Join(dir, "recordings", id+".rec")
@@ -200,6 +201,7 @@ func flipped(b []byte, at int) []byte {
 
 // TestADamagedRecordingPlaysUpToTheDamage.
 func TestADamagedRecordingPlaysUpToTheDamage(t *testing.T) {
+	t.Parallel()
 	s, dir := kit(t)
 	id := record(t, s, "c", 2000)
 	path := filepath.Join(dir, "recordings", id+".rec")

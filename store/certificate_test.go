@@ -27,6 +27,7 @@ func certified(t *testing.T) (signed []byte, vkey string, sum store.Summary, dir
 
 // TestACertificateIsGoodToTheByte: whichever is changed, it is refused.
 func TestACertificateIsGoodToTheByte(t *testing.T) {
+	t.Parallel()
 	signed, vkey, sum, _ := certified(t)
 	c, err := store.CheckCertificate(signed, vkey)
 	must(t, err)

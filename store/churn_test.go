@@ -165,6 +165,7 @@ const kills = "CONSENTGATE_TEST_KILLS"
 // none that was erased comes back, and the log verifies. One directory goes
 // through all of it.
 func TestCrashesAtAnyPointLeaveNothingUnaccounted(t *testing.T) {
+	t.Parallel()
 	dir, rounds := filepath.Join(t.TempDir(), "data"), killsWanted(t)
 	recordings, cutOff, halfErased := 0, 0, 0
 	erased, whole := map[string]bool{}, map[string]int{} // in any round

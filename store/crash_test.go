@@ -80,6 +80,7 @@ func crashChild(dir string) {
 // mid-call, at random times. At the next start each grant has one end, each
 // recording is there but for its last second, and the log verifies.
 func TestInvariant7_EveryConsentedCallIsAccounted(t *testing.T) {
+	t.Parallel()
 	for round := range 6 {
 		dir := filepath.Join(t.TempDir(), "data")
 		written := killed(t, dir, 900+rand.IntN(600))
@@ -140,6 +141,7 @@ func killed(t *testing.T, dir string, ms int) int {
 
 // TestARecordingCutShortIsFound: the log had seen more frames than are left.
 func TestARecordingCutShortIsFound(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	killed(t, dir, 11_000) // past the first anchor
 	files, err := filepath.Glob(filepath.Join(dir, "recordings", "*.live"))

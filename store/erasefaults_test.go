@@ -76,6 +76,7 @@ var errLies = errors.New("a lie")
 // erasure stays pending, the old root is there, recordings go on, and when the
 // trouble is over it becomes final.
 func TestACellInTroubleOnlyDelaysErasures(t *testing.T) {
+	t.Parallel()
 	for _, method := range []string{"Epochs", "Make", "Get new", "Get old", "Destroy"} {
 		release := make(chan struct{})
 		for name, f := range map[string]func(context.Context) error{

@@ -199,6 +199,7 @@ func (e erasable) verified(t *testing.T) {
 // its rotation. No survivor is lost, nothing is certified while the old root
 // lives, and the next start with a rotation brings it to its end.
 func TestErasedIsGoneWhereverTheGateIsKilled(t *testing.T) {
+	t.Parallel()
 	for _, point := range store.Points() {
 		t.Run(point, func(t *testing.T) {
 			e := newErasable(t)
@@ -221,6 +222,7 @@ func TestErasedIsGoneWhereverTheGateIsKilled(t *testing.T) {
 
 // TestErasedIsGoneAfterOneKillAfterAnother: each start is killed at the next point.
 func TestErasedIsGoneAfterOneKillAfterAnother(t *testing.T) {
+	t.Parallel()
 	e := newErasable(t)
 	for i, point := range store.Points() {
 		if i > 0 && strings.HasPrefix(point, "erase.") {

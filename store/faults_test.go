@@ -70,6 +70,7 @@ func (h hasty) Append(ctx context.Context, r consent.Record) (uint64, error) {
 // kept, and when the disk is well again every grant has its end, what was
 // acknowledged is there, and the log verifies.
 func TestADisksFaultsAreAccountedFor(t *testing.T) {
+	t.Parallel()
 	for name, fault := range faults {
 		for _, part := range []string{"keys.db", "audit.db", "recordings", "everything"} {
 			t.Run(name+"/"+part, func(t *testing.T) {

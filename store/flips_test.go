@@ -294,6 +294,7 @@ func TestVerifyWithoutTheRootChecksTheTree(t *testing.T) {
 // TestVerifyWhileTheGateRuns reads the log of an open store that is being
 // written.
 func TestVerifyWhileTheGateRuns(t *testing.T) {
+	t.Parallel()
 	s, dir := kit(t)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -86,7 +86,7 @@ func TestKeysDBShowsNoNumberAndNoHashOfOne(t *testing.T) {
 // TestAMonthBetweenTwoKeysIsFoundAndThenUnderTheNewOneAlone: recordings come and go
 // meanwhile, before and behind the place where it stands.
 func TestAMonthBetweenTwoKeysIsFoundAndThenUnderTheNewOneAlone(t *testing.T) {
-	s, _, _ := filled(t, 700)
+	s, _, _ := filled(t, 400)
 	defer func() { must(t, s.Close()) }()
 	ctx := context.Background()
 	monthKeys := func() map[string]key {
@@ -108,12 +108,12 @@ func TestAMonthBetweenTwoKeysIsFoundAndThenUnderTheNewOneAlone(t *testing.T) {
 		must(t, err)
 		return page
 	}
-	old, want := monthKeys(), 700
+	old, want := monthKeys(), 400
 	must(t, s.keys.update(ctx, func(t keysTx) error {
 		return errors.Join(t.Bucket(bTouched).Put([]byte(ofCatalog+"2026-04"), nil), t.renew(false))
 	}))
 	for month := "2026-04"; month != ""; {
-		for _, i := range []int{50, 690} { // in the first block, and the last
+		for _, i := range []int{50, 390} { // in the first block, and the last
 			must(t, s.keys.update(ctx, func(t keysTx) error { return fillOne(t, s.numbers, i) }))
 			want++
 		}

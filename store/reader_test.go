@@ -63,6 +63,7 @@ func (o *onceWriter) Write(b []byte) (int, error) {
 // TestAnExportOfARunningGateIsWhole: entries that come during the export are
 // left out, for the checkpoint in its first line doesn't have them.
 func TestAnExportOfARunningGateIsWhole(t *testing.T) {
+	t.Parallel()
 	s, _ := kit(t)
 	for range 1000 {
 		_, err := s.Audit().Append(context.Background(), consent.Record{Kind: consent.Withdrawn, Reason: strings.Repeat("x", 100)})

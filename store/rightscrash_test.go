@@ -62,6 +62,7 @@ func mustGrant(s *store.Store, call string) consent.Grant {
 // for is done at the next start, nothing goes that is held, and the log knows of
 // all that is.
 func TestActsSurviveAKill(t *testing.T) {
+	t.Parallel()
 	for round := range 8 {
 		dir := filepath.Join(t.TempDir(), "data")
 		will, did := killedAmongActs(t, dir, 30+rand.IntN(300))

@@ -87,6 +87,7 @@ func headers(t *testing.T, dir string) (out []string) {
 // start after it again. There is one end, all packets, one file, and no key was
 // used for two.
 func TestACrashWhileARecordingIsSealedLosesNothing(t *testing.T) {
+	t.Parallel()
 	for _, first := range points {
 		for _, second := range []string{"", "written", "kept", "logged"} {
 			dir := filepath.Join(t.TempDir(), "data")

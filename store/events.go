@@ -97,8 +97,9 @@ type WitnessConflict struct {
 
 // Login says that a user of the console got in. By is the user's name.
 type Login struct {
-	By  string `json:"by"`
-	Via string `json:"via,omitempty"` // "password" or "token"
+	By   string `json:"by"`
+	Via  string `json:"via,omitempty"`  // "password", "token" or "oidc"
+	From string `json:"from,omitempty"` // the address that it came from
 }
 
 // LoginFailed says that somebody didn't. As is the name that was given, as far

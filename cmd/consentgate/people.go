@@ -57,17 +57,21 @@ func (a *App) provider() *oidc.Config {
 type logins struct{ at *opening }
 
 // LoggedIn fails where the log can't be written: then nobody gets in.
-func (l logins) LoggedIn(ctx context.Context, name, via string) error {
-	return l.note(ctx, store.Login{By: name, Via: via})
+func (l logins) LoggedIn(ctx context.Context, name, via string, from netip.Addr) error {
+	return l.note(ctx, store.Login{By: name, Via: via, From: fromText(from)})
 }
 
 // LoginFailed is of a name that no user has where it is "".
 func (l logins) LoginFailed(ctx context.Context, name string, from netip.Addr, reason string) error {
-	e := store.LoginFailed{As: name, Reason: reason}
-	if from.IsValid() {
-		e.From = from.String()
+	return l.note(ctx, store.LoginFailed{As: name, From: fromText(from), Reason: reason})
+}
+
+// fromText is an address as the log has it: "" where it isn't known.
+func fromText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
 	}
-	return l.note(ctx, e)
+	return a.String()
 }
 
 func (l logins) note(ctx context.Context, e store.Event) error {

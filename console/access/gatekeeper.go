@@ -132,11 +132,11 @@ func (g *Gatekeeper) logIn(w http.ResponseWriter, r *http.Request, name, passwor
 		return err
 	}
 	if !good {
-		g.failed(r.Context(), u.Name, address(r), "password")
+		g.failed(r, u.Name, "password")
 		return ErrDenied
 	}
 	p := Principal{Name: u.Name, Role: u.Role, Via: "password"}
-	if err := g.noted(r.Context(), p); err != nil {
+	if err := g.noted(r, p); err != nil {
 		try.Void()
 		return err
 	}
@@ -190,7 +190,7 @@ func (g *Gatekeeper) CSRF(r *http.Request) string {
 // believed: whoever tries passwords could write them.
 func address(r *http.Request) netip.Addr {
 	if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		return a.Addr()
+		return a.Addr().Unmap()
 	}
 	return netip.Addr{}
 }

@@ -34,7 +34,6 @@ type trail struct {
 	mu      sync.Mutex
 	entries []string
 	broken  error
-	from    netip.Addr // of the last failure
 }
 
 func (t *trail) add(entry string) error {
@@ -46,15 +45,12 @@ func (t *trail) add(entry string) error {
 	return t.broken
 }
 
-func (t *trail) LoggedIn(_ context.Context, name, via string) error {
-	return t.add(fmt.Sprintf("in %s %s", name, via))
+func (t *trail) LoggedIn(_ context.Context, name, via string, from netip.Addr) error {
+	return t.add(fmt.Sprintf("in %s %s %s", name, via, from))
 }
 
 func (t *trail) LoginFailed(_ context.Context, name string, from netip.Addr, reason string) error {
-	t.mu.Lock()
-	t.from = from
-	t.mu.Unlock()
-	return t.add(fmt.Sprintf("failed %q %s", name, reason))
+	return t.add(fmt.Sprintf("failed %q %s %s", name, from, reason))
 }
 
 func (t *trail) list() []string {

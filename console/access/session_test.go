@@ -24,7 +24,7 @@ func TestWhoKnowsThePasswordIsLetIn(t *testing.T) {
 	if got := body(t, b.do("GET", "/me", nil)); got != "dana officer password" {
 		t.Error(got)
 	}
-	if got := g.trail.list(); len(got) != 1 || got[0] != "in dana password" {
+	if got := g.trail.list(); len(got) != 1 || got[0] != "in dana password 192.0.2.1" {
 		t.Error(got)
 	}
 	if g.logins("ok") != 1 {

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -10,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"consentgate/console/access/oidc"
@@ -130,11 +128,11 @@ func (g *Gatekeeper) finishOIDC(w http.ResponseWriter, r *http.Request) (next st
 		err = g.mayBe(who.Name)
 	}
 	if err != nil {
-		return "", g.oidcFailed(r.Context(), address(r), err)
+		return "", g.oidcFailed(r, err)
 	}
 	defer try.Void()
 	p := Principal{Name: who.Name, Role: Role(who.Role), Via: "oidc"}
-	if err := g.noted(r.Context(), p); err != nil {
+	if err := g.noted(r, p); err != nil {
 		return "", err
 	}
 	g.sessions.begin(w, r, p)
@@ -152,12 +150,12 @@ func (g *Gatekeeper) mayBe(name string) error {
 	return nil
 }
 
-func (g *Gatekeeper) oidcFailed(ctx context.Context, from netip.Addr, err error) error {
+func (g *Gatekeeper) oidcFailed(r *http.Request, err error) error {
 	reason := "oidc"
 	if errors.Is(err, ErrNoRole) {
 		reason = "oidc: no role"
 	}
 	g.log.Warn("a login at the provider of identities failed", "error", err)
-	g.failed(ctx, "", from, reason)
+	g.failed(r, "", reason)
 	return err
 }

@@ -103,7 +103,7 @@ func TestLoginsAtAProvider(t *testing.T) {
 			if got := body(t, b.do("GET", "/me", nil)); got != "olga officer oidc" {
 				t.Error(got)
 			}
-			if got := g.trail.list(); !slices.Equal(got, []string{"in olga oidc"}) {
+			if got := g.trail.list(); !slices.Equal(got, []string{"in olga oidc 192.0.2.1"}) {
 				t.Error(got)
 			}
 			if b.cookies[flowCookie] != "" {
@@ -167,7 +167,7 @@ func TestLoginsAtAProvider(t *testing.T) {
 			if got := b.back(p.LogIn(b.toProvider("/login/oidc"), "nina", people["nina"])); got.StatusCode != http.StatusForbidden || b.cookies[cookie] != "" {
 				t.Error(got.Status)
 			}
-			if got := g.trail.list(); !slices.Equal(got, []string{`failed "" oidc: no role`}) || g.logins("no_role") != 1 {
+			if got := g.trail.list(); !slices.Equal(got, []string{`failed "" 192.0.2.1 oidc: no role`}) || g.logins("no_role") != 1 {
 				t.Error(got)
 			}
 		},

@@ -90,11 +90,11 @@ func (g *Gatekeeper) firstUse(r *http.Request, found bool, p Principal, from net
 		return &TooSoon{wait}
 	}
 	if !found {
-		g.failed(r.Context(), "", from, "token")
+		g.failed(r, "", "token")
 		return ErrProof
 	}
 	defer try.Void()
-	if err := g.noted(r.Context(), p); err != nil {
+	if err := g.noted(r, p); err != nil {
 		return err
 	}
 	g.attempts.Met(p.Name, from)

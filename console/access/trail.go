@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"sync/atomic"
 
@@ -13,16 +14,15 @@ import (
 // Trail is where it is written down who got in and who didn't: the audit log.
 type Trail interface {
 	// LoggedIn returns once the entry is durable. Without it nobody gets in.
-	LoggedIn(ctx context.Context, name, via string) error
-	// LoginFailed has an empty name where no user has the one that was given. from is
-	// the address that it came from; invalid where nobody knows.
+	LoggedIn(ctx context.Context, name, via string, from netip.Addr) error
+	// LoginFailed has an empty name where no user has the one that was given.
 	LoginFailed(ctx context.Context, name string, from netip.Addr, reason string) error
 }
 
 // noted writes down that somebody got in. Without the entry nobody does: access to
 // personal data leaves a trace, or there is none (GDPR Art. 5(2), 32).
-func (g *Gatekeeper) noted(ctx context.Context, p Principal) error {
-	if err := g.trail.LoggedIn(ctx, p.Name, p.Via); err != nil {
+func (g *Gatekeeper) noted(r *http.Request, p Principal) error {
+	if err := g.trail.LoggedIn(r.Context(), p.Name, p.Via, address(r)); err != nil {
 		g.log.Error("a login is refused: it can't be written down", "via", p.Via, "error", err)
 		return errors.Join(ErrNoTrail, err)
 	}
@@ -31,7 +31,7 @@ func (g *Gatekeeper) noted(ctx context.Context, p Principal) error {
 
 // failed writes down that somebody didn't get in. They don't either where that
 // can't be.
-func (g *Gatekeeper) failed(ctx context.Context, name string, from netip.Addr, reason string) {
+func (g *Gatekeeper) failed(r *http.Request, name, reason string) {
 	now, before := g.failures.another()
 	if !now {
 		return
@@ -39,7 +39,7 @@ func (g *Gatekeeper) failed(ctx context.Context, name string, from netip.Addr, r
 	if before > 0 {
 		reason = fmt.Sprintf("%s; %d more since the last entry", reason, before)
 	}
-	if err := g.trail.LoginFailed(ctx, name, from, reason); err != nil {
+	if err := g.trail.LoginFailed(r.Context(), name, address(r), reason); err != nil {
 		g.log.Error("a failed login can't be written down", "error", err)
 	}
 }

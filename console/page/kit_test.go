@@ -39,7 +39,7 @@ const (
 // trail stands for the log's entries about logins.
 type trail struct{}
 
-func (trail) LoggedIn(context.Context, string, string) error                { return nil }
+func (trail) LoggedIn(context.Context, string, string, netip.Addr) error    { return nil }
 func (trail) LoginFailed(context.Context, string, netip.Addr, string) error { return nil }
 
 // live are calls that stand still, and what was done to them.

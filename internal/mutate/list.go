@@ -274,7 +274,7 @@ var mutations = []mutation{
 		"	good, err = g.checker", "	if !u.Password.Set() {\n		return u, false, nil\n	}\n	good, err = g.checker",
 		"./console/access", "TestANameThatNobodyHasIsNotTold"},
 	{"console: a login without a trace", "console/access/gatekeeper.go",
-		"	if err := g.noted(r.Context(), p); err != nil {", "	if err := g.noted(r.Context(), p); false {",
+		"	if err := g.noted(r, p); err != nil {", "	if err := g.noted(r, p); false {",
 		"./console/access", "TestNoLoginWithoutAnEntryInTheLog"},
 	{"console: a login leads elsewhere", "console/access/form.go",
 		"strings.HasPrefix(next, \"//\"),", "false,",

@@ -80,7 +80,7 @@ func (w *world) shown() (one proxy.LiveCall) {
 	return one
 }
 
-// kinds are the records of the log since the grant.
+// latest are the last n records of the log.
 func (w *world) latest(n int) []consent.Record {
 	w.ledger.mu.Lock()
 	defer w.ledger.mu.Unlock()
@@ -277,6 +277,46 @@ func TestTheLogSaysWhoSteeredFromOutside(t *testing.T) {
 	}
 	if err := s.call.Hangup(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAWithdrawalWhileSomebodyIsAskedIsANo: they are connected, nothing is recorded,
+// and the log says who said so. A pause has nothing to pause yet.
+func TestAWithdrawalWhileSomebodyIsAskedIsANo(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+	defer cancel()
+	policies := asking()
+	policies[0].Timeout = 30 * time.Second
+	w := newWorld(t, policies, nil)
+	defer w.close()
+	c, err := w.dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Media.WaitSound(ctx); err != nil {
+		t.Fatal(err)
+	}
+	id := w.shown().ID
+	if err := w.gate.Pause(ctx, id, "dana"); !errors.Is(err, proxy.ErrNotRecording) {
+		t.Errorf("a pause: %v", err)
+	}
+	if err := w.gate.Withdraw(ctx, id, "dana"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.shown(); got.State != "bridged" || got.Consent != consent.Declined || got.Remote.Consent != consent.Declined {
+		t.Errorf("%+v", got)
+	}
+	if err := c.Media.WaitTone(ctx, 440); err != nil {
+		t.Fatal(err)
+	}
+	c.Press('1') // too late
+	if err := c.Hangup(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the log has it", func() bool { return len(w.latest(2)) > 0 })
+	if got := w.latest(2); len(got) != 1 || got[0].Kind != consent.Declined || got[0].By != "dana" || got[0].Party == nil || w.rec.created.Load() != 0 {
+		t.Errorf("%+v", got)
 	}
 }
 

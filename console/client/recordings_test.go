@@ -74,6 +74,14 @@ func TestARecordingIsShownWithWhatHappenedToIt(t *testing.T) {
 			t.Errorf("%q isn't in:\n%s", want, out)
 		}
 	}
+	_, timeline, _ := strings.Cut(out, "Timeline\n")
+	heads, rows, _ := strings.Cut(timeline, "\n")
+	for row := range strings.Lines(strings.Split(rows, "\n\n")[0]) { // aligned, though some have nothing in the middle
+		if at := strings.Index(heads, "NOTE"); strings.Contains(row, "hang-up") && strings.Index(row, "hang-up") != at ||
+			strings.Contains(row, "dana") && strings.Index(row, "dana") != strings.Index(heads, "WHO") {
+			t.Errorf("not aligned:\n%s", timeline)
+		}
+	}
 	if strings.Contains(out, "Restrictions") {
 		t.Errorf("what isn't there is shown:\n%s", out)
 	}

@@ -32,16 +32,21 @@ func (t *table) write(w io.Writer) error {
 	if len(t.rows) < 2 {
 		return nil
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range t.rows {
 		for i, cell := range row {
 			row[i] = plain(cell)
 		}
-		if _, err := fmt.Fprintln(tw, strings.TrimRight(strings.Join(row, "\t"), "\t")); err != nil {
+		fmt.Fprintln(tw, strings.Join(row, "\t")) // empty cells, too: a column ends where a row has none
+	}
+	_ = tw.Flush() // to memory
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
 			return err
 		}
 	}
-	return tw.Flush()
+	return nil
 }
 
 // sheet is a list of names and what they are; what is empty is left out.

@@ -77,7 +77,7 @@ func showSystem(t *task) error {
 
 func (h health) show(t *task) error {
 	var s sheet
-	s.line("Node", h.Node+", "+h.Version)
+	s.line("Node", strings.Trim(h.Node+", "+h.Version, ", "))
 	s.line("Up since", moment(h.Started))
 	s.line("Calls", fmt.Sprint(h.Calls))
 	if h.FourEyes {

@@ -56,6 +56,8 @@ peers: ## installs what tests call and listen with, where it is missing
 	  [ -z "$$missing" ] || { apt-get update -q && apt-get install -yq sip-tester baresip kamailio espeak-ng sox ffmpeg sngrep age unzip python3 xxd opus-tools; }
 	@for p in softhsm2-util swtpm; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
 	  apt-get install -yq --no-install-recommends softhsm2 swtpm; }
+	@for p in zsh fish; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
+	  apt-get install -yq --no-install-recommends zsh fish; }
 	@for p in tshark linphonec; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends tshark linphone-cli; } # recommended: mDNS, desktops
 

@@ -159,3 +159,18 @@ func recordFrom(t *testing.T, s *store.Store, remote string) string {
 	t.Fatal("no grant")
 	return ""
 }
+
+// TestAForecastTellsOfTheLogsMonths, and that they wait for an officer.
+func TestAForecastTellsOfTheLogsMonths(t *testing.T) {
+	var out strings.Builder
+	printForecast(store.Forecast{Months: []string{"2023-10", "2023-11"}, Held: true}, &out)
+	for _, want := range []string{"goes of 2023-10, 2023-11, but for what goes with a recording", "the brake would stop that"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q isn't in\n%s", want, out.String())
+		}
+	}
+	out.Reset()
+	if printForecast(store.Forecast{}, &out); strings.Contains(out.String(), "audit log") || strings.Contains(out.String(), "brake") {
+		t.Errorf("nothing goes of the log:\n%s", out.String())
+	}
+}

@@ -225,8 +225,17 @@ type systemBody struct {
 	Checks   []check
 	Counts   []countRow
 	Calls    int
+	Alarms   []alarm
+	Watches  bool // who looks may see them
 	Braked   bool // the retention is stopped
 	Confirms bool // and who looks may let it go on
+}
+
+type alarm struct {
+	At    time.Time
+	Rule  string
+	By    string
+	Entry int64
 }
 
 type check struct{ Part, Level, Detail string }

@@ -1,6 +1,9 @@
 package page
 
 import (
+	"encoding/json"
+	"time"
+
 	"consentgate/console/access"
 	"consentgate/store"
 )
@@ -22,6 +25,11 @@ func getSystem(v *visit) error {
 	if s.Store != nil {
 		b.Braked = s.Store.Braked != nil
 		if b.Counts, err = v.counts(); err != nil {
+			return err
+		}
+	}
+	if b.Watches = access.May("GET /audit", v.who.Role); b.Watches && s.Store != nil {
+		if b.Alarms, err = v.alarms(); err != nil {
 			return err
 		}
 	}
@@ -88,6 +96,25 @@ func (v *visit) witnesses(h *store.Health) check {
 		out.Detail += v.t("health.witnessed", w.Name, w.Size)
 	}
 	return out
+}
+
+const (
+	alarmsMost = 10
+	alarmsAge  = 30 * 24 * time.Hour
+)
+
+// alarms are the latest, for who may read the log that they are in: they name users,
+// and must not warn the one whom they are about.
+func (v *visit) alarms() (out []alarm, err error) {
+	entries, _, err := v.o.AuditLatest(v.r.Context(), v.who, -1, alarmsMost, store.TypeAlarm)
+	for _, e := range entries {
+		var a store.AlarmRaised
+		if e.Payload == nil || json.Unmarshal(e.Payload, &a) != nil || time.Since(e.At) > alarmsAge {
+			continue
+		}
+		out = append(out, alarm{e.At, a.Rule, a.By, a.Entry})
+	}
+	return out, err
 }
 
 func (v *visit) counts() (out []countRow, err error) {

@@ -59,5 +59,12 @@ var auditWords = map[string]phrase{
 	"type.request.updated":    {"Request updated", "Antrag fortgeführt"},
 	"type.request.done":       {"Request closed", "Antrag abgeschlossen"},
 	"type.retention.run":      {"Retention run", "Aufbewahrungslauf"},
+	"type.unwrap.failed":      {"Something didn't open", "Etwas ließ sich nicht öffnen"},
+	"type.alarm.raised":       {"Alarm", "Alarm"},
+	"type.audit.exported":     {"Log taken out", "Protokoll herausgegeben"},
+	"type.approval":           {"Two officers", "Vier Augen"},
+	"type.recording.found":    {"Honey found", "Köder gefunden"},
+	"type.recording.refused":  {"Use refused", "Nutzung verweigert"},
+	"type.payloads.erased":    {"Contents erased", "Inhalte gelöscht"},
 	"type.retention.braked":   {"Retention stopped", "Aufbewahrungslauf angehalten"},
 }

@@ -3,6 +3,7 @@ package page
 import (
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func TestEveryPhraseIsInBothLanguages(t *testing.T) {
 }
 
 // dynamic are beginnings of keys that are put together while the program runs.
-var dynamic = regexp.MustCompile(`^(act|apstate|approval|trouble|cause|cause\.role|consent|direction|ended|erasure|error|form|ground|kept|kind|level|nav|part|party|pausedby|recstate|reqstate|role|search|type|via|calls|calls\.done)\.[^.]*(\.[^.]*)?$`)
+var dynamic = regexp.MustCompile(`^(act|alarm|apstate|approval|trouble|cause|cause\.role|consent|direction|ended|erasure|error|form|ground|kept|kind|level|nav|part|party|pausedby|recstate|reqstate|role|search|type|via|calls|calls\.done)\.[^.]*(\.[^.]*)?$`)
 
 // TestEveryPhraseIsUsedAndEveryUsedOneIsThere compares the catalogue with what
 // templates and handlers ask it for.
@@ -70,6 +71,31 @@ func TestEveryPhraseIsUsedAndEveryUsedOneIsThere(t *testing.T) {
 		if !used[key] && !dynamic.MatchString(key) {
 			t.Errorf("nothing says %q", key)
 		}
+	}
+}
+
+// TestEveryTypeOfEntryHasAWord compares the catalogue with the store's constants: one
+// without a word couldn't be filtered by.
+func TestEveryTypeOfEntryHasAWord(t *testing.T) {
+	names, err := filepath.Glob("../../store/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	constant := regexp.MustCompile(`(?m)^\s*(?:Type\w+|Play|Export)\s+(?:Use )?\s*= "([a-z.]+)"`)
+	found := 0
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range constant.FindAllStringSubmatch(string(b), -1) {
+			if found++; words["type."+m[1]].en == "" {
+				t.Errorf("entries of type %s have no word", m[1])
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("found %d types only", found)
 	}
 }
 

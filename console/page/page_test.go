@@ -10,6 +10,7 @@ import (
 
 	"consentgate/console/access"
 	"consentgate/console/office"
+	"consentgate/store"
 )
 
 // fill puts an id in the place of a pattern's.
@@ -301,6 +302,18 @@ func TestWithoutAStoreThePagesSaySo(t *testing.T) {
 	}
 	if a := officer.post("/calls/c1/pause"); a.to != "/calls?done=calls.done.pause" || fmt.Sprint(d.live.done) != "[pause c1 officer]" {
 		t.Errorf("the pause led to %q, done: %v", a.to, d.live.done)
+	}
+}
+
+// TestAlarmsAreForThoseWhoReadTheLog: they name users, who must not be warned.
+func TestAlarmsAreForThoseWhoReadTheLog(t *testing.T) {
+	d := open(t)
+	must(t, d.store.Audit().Note(context.Background(), store.AlarmRaised{Rule: "play_burst", By: "agent-lead", At: time.Now(), Count: 51}))
+	for _, r := range access.Roles {
+		body := d.as(string(r)).get("/system").body
+		if shown := strings.Contains(body, "Many recordings listened to"); shown != (r == access.Officer || r == access.Auditor) {
+			t.Errorf("%s sees the alarm: %t", r, shown)
+		}
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -182,6 +182,16 @@ func (b *tab) says(want string) bool {
 	return eval[bool](b, fmt.Sprintf(`document.body.innerText.includes(%q)`, want))
 }
 
+// sealed loads a list until it has so many recordings that are complete, and none that
+// isn't.
+func (b *tab) sealed(list string, n int) {
+	b.t.Helper()
+	until(b.t, fmt.Sprintf("%d recordings are complete", n), func() bool {
+		b.open(list)
+		return eval[bool](b, fmt.Sprintf(`document.querySelectorAll("tbody .chip.ok").length === %d && document.querySelectorAll("tbody tr").length === %[1]d`, n))
+	})
+}
+
 // eval is the value of an expression; of a promise, what it comes to.
 func eval[T any](b *tab, expression string) T {
 	b.t.Helper()
@@ -200,14 +210,18 @@ func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.V
 	})
 }
 
+// pictures are the screens that the documents show.
+var pictures = []string{"login", "calls", "recordings", "recording", "recording-dark", "certificate", "requests", "audit", "system"}
+
 // look has axe judge the page in both themes, and sees that it fits a narrow window
 // (WCAG 2.2, 1.4.10: 320 px). With SCREENS set it keeps a picture.
 func (b *tab) look(name string) {
 	b.t.Helper()
 	for _, theme := range []string{"light", "dark"} {
 		b.run(command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}}))
-		if dir := os.Getenv("SCREENS"); dir != "" && (theme == "light" || strings.HasPrefix(name, "recording")) {
-			b.keep(filepath.Join(dir, name+map[string]string{"dark": "-dark"}[theme]+".png"))
+		file := name + map[string]string{"dark": "-dark"}[theme]
+		if dir := os.Getenv("SCREENS"); dir != "" && slices.Contains(pictures, file) {
+			b.keep(filepath.Join(dir, file+".png"))
 		}
 		b.judge(name + " in the " + theme + " theme")
 	}

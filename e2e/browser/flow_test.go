@@ -31,6 +31,9 @@ func TestAnOfficersDay(t *testing.T) {
 	b.text("No calls right now")
 	b.look("calls-none")
 
+	others := []call{g.agree(ctx, g.dial(ctx, "+33199004321")), g.agree(ctx, g.dial(ctx, "+12025550143"))}
+	unwilling := g.dial(ctx, "+441632960961")
+	must(t, unwilling.Press('2'))
 	waiting := g.dial(ctx, "+493090182000")
 	first := g.agree(ctx, g.dial(ctx, "+442079460018"))
 	b.text("+442079460018") // the page comes to it by itself
@@ -38,23 +41,29 @@ func TestAnOfficersDay(t *testing.T) {
 	b.text("Consented")
 	first.talk(ctx, 2*time.Second)
 	b.look("calls")
+	for _, c := range others {
+		must(t, c.caller.Hangup())
+	}
+	until(t, "the others' calls are over", func() bool { return !b.says("+33199004321") && !b.says("+12025550143") })
 	b.press(`form[action$="/pause"] button`)
 	b.text("The recording is paused.")
 	b.press(`form[action$="/resume"] button`)
 	b.text("The recording goes on.")
 	first.talk(ctx, 4*time.Second)
-	must(t, waiting.Hangup(), first.caller.Hangup())
+	must(t, waiting.Hangup(), unwilling.Hangup(), first.caller.Hangup())
 	b.open("/calls")
 	b.text("No calls right now")
 
-	b.open("/recordings")
+	b.sealed("/recordings", 3)
+	b.look("recordings")
 	b.run(keys("#party", "+44 (0)20 7946 0018"))
 	b.press(`form[role=search] button`)
 	if at := eval[string](b, `location.href`); strings.Contains(at, "7946") || !strings.Contains(at, "?q=") {
 		t.Errorf("the search is at %s", at)
 	}
-	until(t, "the recording is sealed", func() bool { b.run(chromedp.Reload()); return b.says("Complete") })
-	b.look("recordings")
+	if b.says("+33199004321") {
+		t.Error("the search found another number's")
+	}
 	b.press("a.row-link")
 	b.text("State the purpose first")
 	id := eval[string](b, `location.pathname.split("/").pop()`)

@@ -39,8 +39,7 @@ func TestEveryOtherScreen(t *testing.T) {
 	b.open("/requests")
 	b.look("requests")
 
-	b.open("/recordings")
-	until(t, "the recording is sealed", func() bool { b.run(chromedp.Reload()); return b.says("Complete") })
+	b.sealed("/recordings", 1)
 	b.press("a.row-link")
 	b.press(`a[href$="/receipt"]`)
 	b.text("Consent receipt")

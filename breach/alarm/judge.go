@@ -50,6 +50,7 @@ func (j *judge) resume(told *cursor) error {
 			continue
 		}
 		// A new watch begins with the gate's present start.
+		c.next = 0
 		_, err := j.log.Read(0, map[string]bool{typeStart: true}, func(e breach.Entry) bool { c.next = e.Seq; return e.Seq < size })
 		if err == nil {
 			err = c.save() // what comes may not be told before the next start

@@ -206,7 +206,7 @@ var mutations = []mutation{
 		"./breach", "TestEachRuleFiresAndItsNearMissDoesNot"},
 	{"33: an alarm that wasn't taken is forgotten", "breach/alarm/hook.go",
 		"		t.failed(err)\n", "		t.failed(err)\n		break\n",
-		"./cmd/consentgate", "TestAnAlarmIsToldUntilItIsTaken"},
+		"./breach/alarm", "TestAnAlarmThatIsRefusedIsToldAgain"},
 	// The console: who may, what for, and what is seen
 	{"console: a role too many", "console/access/table.go",
 		"	listens  = []Role{AgentLead, Officer}\n", "	listens  = []Role{AgentLead, Officer, Operator}\n",

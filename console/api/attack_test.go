@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -244,6 +246,29 @@ func TestALongAnswerMayTakeLongerThanARequest(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
+}
+
+// TestWhoDoesntReadHoldsUpNobody: recordings are read a few at a time, and who waits
+// for a client isn't among them.
+func TestWhoDoesntReadHoldsUpNobody(t *testing.T) {
+	k := newKit(t, options{})
+	made := sample.Begin(t, k.store, sample.Caller, time.Second)
+	must(t, made.Seal(time.Now().Add(10*time.Minute), "hang-up")) // more than sockets hold
+	one := "/api/v1/recordings/" + made.ID()
+	for i := range 2 * runtime.NumCPU() {
+		c, err := net.Dial("tcp", k.server.Addr().String())
+		must(t, err)
+		defer c.Close()
+		path := one + []string{"/audio?purpose=training", "/export?purpose=training&form=wav"}[i%2]
+		_, err = io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer officer/"+strconv.Itoa(i)+"\r\n\r\n")
+		must(t, err)
+		must(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
+		_, err = io.ReadFull(c, make([]byte, 2000)) // it has begun
+		must(t, err)
+	}
+	k.get("officer", one).want(http.StatusOK, "")
+	k.get("officer", one+"/audio?purpose=training", "Range", "bytes=0-99999").want(http.StatusPartialContent, "")
+	k.get("officer", one+"/export?purpose=training&form=wav").want(http.StatusOK, "")
 }
 
 // TestNothingPersonalIsLogged of requests: no query, no path, no token.

@@ -105,16 +105,17 @@ func (o *Office) Export(ctx context.Context, p access.Principal, id string, t Ta
 		if err != nil {
 			return err
 		}
-		_, err = s.WAVBy(ctx, permit, w)
-		return err
+		return o.turns.reading(ctx, w, func(w io.Writer) error { _, err := s.WAVBy(ctx, permit, w); return err })
 	case form.write == nil:
-		return s.VCon(ctx, w, id, store.VConOptions{Reader: evidence.Reader{Numbers: p.SeesNumbers()}, Setting: o.c.Setting, Audio: true,
-			By: p.Name, Purpose: t.Purpose, To: t.to()})
+		return o.turns.reading(ctx, w, func(w io.Writer) error {
+			return s.VCon(ctx, w, id, store.VConOptions{Reader: evidence.Reader{Numbers: p.SeesNumbers()}, Setting: o.c.Setting, Audio: true,
+				By: p.Name, Purpose: t.Purpose, To: t.to()})
+		})
 	}
 	if err := s.Exported(ctx, id, p.Name, t.Purpose, t.Form, t.to()); err != nil {
 		return err
 	}
-	return form.write(ctx, s, id, w, to)
+	return o.turns.reading(ctx, w, func(w io.Writer) error { return form.write(ctx, s, id, w, to) })
 }
 
 // to is who gets it, as the log has it.

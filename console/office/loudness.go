@@ -12,10 +12,6 @@ import (
 	"consentgate/store"
 )
 
-// loudnessMost is how many recordings are measured at a time; who comes then waits.
-// Each takes a core as long as its decoding does.
-const loudnessMost = 2
-
 // Loudness tells how loud the parties are in each of parts of a recording's time,
 // remote and local, from 0 to 1. No word can be heard from it, so it isn't a use that
 // is logged; yet it shows who spoke when, so it is given to who may listen, for a
@@ -32,12 +28,10 @@ func (o *Office) Loudness(ctx context.Context, p access.Principal, id, purpose s
 	if err := o.mayUse(ctx, s, p, sum, purpose, store.Play); err != nil {
 		return loud, err
 	}
-	select {
-	case o.measuring <- struct{}{}:
-		defer func() { <-o.measuring }()
-	case <-ctx.Done():
-		return loud, ctx.Err()
+	if err := o.turns.take(ctx); err != nil {
+		return loud, err
 	}
+	defer o.turns.give()
 	sound, err := s.OpenWAV(ctx, id, store.WAVOptions{})
 	if err != nil {
 		return loud, err

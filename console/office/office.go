@@ -41,7 +41,7 @@ type Office struct {
 	plays     plays
 	approvals approvals
 	verifying chan struct{} // holds one token while somebody verifies
-	measuring chan struct{} // holds a token for each recording whose loudness is measured
+	turns     turns         // of those who read recordings
 }
 
 // New opens an office.
@@ -58,7 +58,7 @@ func New(c Config) *Office {
 	if c.Found == nil {
 		c.Found = func(string, ...string) {}
 	}
-	o := &Office{c: c, started: c.Now(), verifying: make(chan struct{}, 1), measuring: make(chan struct{}, loudnessMost)}
+	o := &Office{c: c, started: c.Now(), verifying: make(chan struct{}, 1), turns: newTurns()}
 	o.plays.now, o.approvals.now = c.Now, c.Now
 	return o
 }

@@ -52,7 +52,11 @@ func (o *Office) Recording(ctx context.Context, p access.Principal, id string) (
 		return Recording{}, err
 	}
 	o.c.Found(p.Name, id)
+	if err := o.turns.take(ctx); err != nil {
+		return Recording{}, err
+	}
 	c, err := s.Case(ctx, id)
+	o.turns.give()
 	if err != nil {
 		return Recording{}, err
 	}

@@ -152,6 +152,7 @@ func (o *Office) Bundle(ctx context.Context, p access.Principal, id string, b Bu
 	if err := o.agreed(ctx, p, wish{Act: ActBundle, Object: id, To: b.Recipient}, "", nil); err != nil {
 		return err
 	}
-	return s.Bundle(ctx, w, store.BundleOptions{By: p.Name, Bundle: evidence.Bundle{Subject: r.Party, Request: r.ID, Controller: o.c.Controller,
-		Setting: o.c.Setting, Language: b.Language, Both: b.Both, Numbers: b.Numbers, Staff: b.Staff, Recipient: b.Recipient, Passphrase: b.Passphrase}})
+	what := store.BundleOptions{By: p.Name, Bundle: evidence.Bundle{Subject: r.Party, Request: r.ID, Controller: o.c.Controller,
+		Setting: o.c.Setting, Language: b.Language, Both: b.Both, Numbers: b.Numbers, Staff: b.Staff, Recipient: b.Recipient, Passphrase: b.Passphrase}}
+	return o.turns.reading(ctx, w, func(w io.Writer) error { return s.Bundle(ctx, w, what) })
 }

@@ -111,6 +111,10 @@ func (s *Sound) Read(p []byte) (int, error) {
 		}
 		p = p[:min(int64(len(p)), s.allowed.to-s.at)]
 	}
+	if err := s.o.turns.take(s.ctx); err != nil {
+		return 0, err
+	}
+	defer s.o.turns.give()
 	n, err := s.sound.Read(p)
 	s.at += int64(n)
 	return n, err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -41,7 +42,7 @@ func (a *App) openConsole(reg prometheus.Registerer) {
 func (a *App) newConsole(reg prometheus.Registerer) (*console.Server, error) {
 	c := a.cfg.Console
 	o := office.New(office.Config{Store: a.store.store.Load, Calls: liveCalls{a.gate}, Controller: a.cfg.Controller, Setting: a.cfg.setting(), FourEyes: c.FourEyes,
-		Node: a.cfg.Node, Version: programVersion(), Verify: verifyExport, Found: a.alarms.Touched, Log: a.log})
+		AtOnce: a.cfg.Erasure.AtOnce, Node: a.cfg.Node, Version: programVersion(), Verify: verifyExport, Found: a.alarms.Touched, Log: a.log})
 	door, err := a.gatekeeper(reg)
 	if err != nil {
 		return nil, err
@@ -82,10 +83,20 @@ func stopConsole(s *console.Server) error {
 // verifyExport checks an export of the log in a process of its own, as verify does.
 func verifyExport(ctx context.Context, export func(io.Writer) error) (r store.Report, err error) {
 	in, out := io.Pipe()
-	go func() { out.CloseWithError(export(out)) }()
-	defer in.Close() // the writer ends
+	exported := make(chan error, 1)
+	go func() {
+		err := export(out)
+		out.CloseWithError(err)
+		exported <- err
+	}()
 	var said, failed strings.Builder
-	if code := runConfined(ctx, []string{"verify", "--json", "--export", "/dev/stdin"}, in, &said, &failed); code == exitUsage || said.Len() == 0 {
+	code := runConfined(ctx, []string{"verify", "--json", "--export", "/dev/stdin"}, in, &said, &failed)
+	in.Close() // the exporter ends
+	// Half an export isn't a log that is wrong.
+	if err := <-exported; err != nil && !errors.Is(err, io.ErrClosedPipe) {
+		return r, fmt.Errorf("exporting the log to be verified: %w", err)
+	}
+	if code == exitUsage || said.Len() == 0 {
 		return r, fmt.Errorf("verifying the log: %s", strings.TrimSpace(failed.String()))
 	}
 	if err := json.Unmarshal([]byte(said.String()), &r); err != nil {

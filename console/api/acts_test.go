@@ -10,6 +10,7 @@ import (
 
 	"consentgate/internal/sample"
 	"consentgate/store"
+	"consentgate/store/rights"
 )
 
 // TestAHoldKeepsARecordingFromErasure until it is released; then the erasure that
@@ -57,6 +58,48 @@ func TestAnErasureEndsInACertificate(t *testing.T) {
 	c, err := store.CheckCertificate(signed, strings.TrimSpace(string(key)))
 	if err != nil || c.Cause.Role != "officer" {
 		t.Errorf("%+v %v", c, err)
+	}
+}
+
+// TestAnErasureAtOnceAnswersWithItsCertificate where erasures are made final so.
+func TestAnErasureAtOnceAnswersWithItsCertificate(t *testing.T) {
+	k := newKit(t, options{atOnce: true, store: func(o *store.Options) { o.Rotation = store.Rotation{AtOnce: true} }})
+	one := "/api/v1/recordings/" + sample.Record(t, k.store, sample.Caller, time.Second)
+	var e struct{ State, Certificate string }
+	k.do("officer", "POST", one+"/erase", `{"reason":"asked"}`).want(http.StatusOK, "").into(&e)
+	key, err := k.store.Audit().VerifierKey()
+	must(t, err)
+	if _, err := store.CheckCertificate([]byte(e.Certificate), strings.TrimSpace(key)); err != nil || e.State != "shredded" {
+		t.Errorf("%+v %v", e, err)
+	}
+}
+
+// TestAnOfficerLetsTheRetentionGoOn that was stopped because it would have erased
+// too much.
+func TestAnOfficerLetsTheRetentionGoOn(t *testing.T) {
+	k := newKit(t, options{store: func(o *store.Options) {
+		o.Retention = store.Retention{Every: 20 * time.Millisecond, Brake: rights.Brake{Share: 0.1}, Purposes: map[string]time.Duration{sample.Purpose: 1}}
+	}})
+	one := "/api/v1/recordings/" + sample.Record(t, k.store, sample.Caller, 20*time.Millisecond)
+	var s struct {
+		Store struct{ Braked *struct{ Why string } }
+	}
+	until(t, "the retention to be stopped", func() bool {
+		k.get("officer", "/api/v1/system").want(http.StatusOK, "").into(&s)
+		return s.Store.Braked != nil
+	})
+	k.get("officer", one).want(http.StatusOK, "")
+	k.do("officer", "POST", "/api/v1/retention/confirm", `{}`).want(http.StatusUnprocessableEntity, "incomplete")
+	k.do("officer", "POST", "/api/v1/retention/confirm", `{"reason":"it was shortened on purpose"}`).want(http.StatusNoContent, "")
+	until(t, "the recording to go", func() bool { return k.get("officer", one).status == http.StatusNotFound })
+}
+
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain for", what)
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ func TestTwoOfficersEraseWhereThatIsWanted(t *testing.T) {
 	k.do("officer/one", "POST", "/api/v1/approvals/"+id+"/approve", `{}`).want(http.StatusForbidden, "own-request")
 	k.do("officer/two", "POST", "/api/v1/approvals/"+unknownID+"/approve", `{}`).want(http.StatusNotFound, "not-found")
 	k.get("officer/two", "/api/v1/approvals").want(http.StatusOK, "")
+	k.get("officer/two", "/api/v1/approvals/"+id).want(http.StatusOK, "")
 	var a struct{ State, By, Second string }
 	k.do("officer/two", "POST", "/api/v1/approvals/"+id+"/approve", `{"reason":"looked at"}`).want(http.StatusOK, "").into(&a)
 	if a.State != "done" || a.By != "officer/one" || a.Second != "officer/two" {

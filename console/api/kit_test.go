@@ -40,6 +40,7 @@ type kit struct {
 
 type options struct {
 	fourEyes bool
+	atOnce   bool
 	store    func(*store.Options)
 	limits   console.Limits
 	noStore  bool
@@ -57,7 +58,7 @@ func newKit(t *testing.T, o options) *kit {
 		k.store = sample.Open(t, o.store)
 	}
 	log := slog.New(slog.NewTextHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	k.office = office.New(office.Config{Store: func() *store.Store { return k.store }, Calls: k.calls, FourEyes: o.fourEyes, Node: "test",
+	k.office = office.New(office.Config{Store: func() *store.Store { return k.store }, Calls: k.calls, FourEyes: o.fourEyes, AtOnce: o.atOnce, Node: "test",
 		Version: "1", Now: k.clock.now, Log: log, Verify: func(_ context.Context, export func(io.Writer) error) (store.Report, error) {
 			var b bytes.Buffer
 			if err := export(&b); err != nil {

@@ -126,7 +126,7 @@ func TestNumbersAreShownByRole(t *testing.T) {
 	one := "/api/v1/recordings/" + id
 	k.do("officer", "POST", one+"/restrictions", `{"reason":"contested","ground":"accuracy","subject":"`+sample.Caller+`"}`).want(http.StatusCreated, "")
 	k.do("officer", "POST", "/api/v1/requests", `{"kind":"access","party":"`+sample.Caller+`"}`).want(http.StatusCreated, "")
-	for _, path := range []string{"/api/v1/calls", "/api/v1/recordings", one, one + "/receipt", "/api/v1/audit?limit=1000", "/api/v1/audit/export",
+	for _, path := range []string{"/api/v1/calls", "/api/v1/recordings", one, one + "/receipt", one + "/vcon", "/api/v1/audit?limit=1000", "/api/v1/audit/export",
 		"/api/v1/audit/proof?entry=1", "/api/v1/audit/proof?entry=2"} {
 		for _, role := range access.Roles {
 			g := k.get(string(role), path)

@@ -21,6 +21,7 @@ type Config struct {
 	Controller consent.Controller
 	Setting    evidence.Setting // what documents say of the controller
 	FourEyes   bool             // exports and erasures wait for a second officer
+	AtOnce     bool             // the store makes each erasure final at once: who erases waits for that, some seconds
 	Node       string
 	Version    string
 	// Verify checks an export of the audit log, which export writes, where nothing

@@ -52,11 +52,7 @@ func (o *Office) Recording(ctx context.Context, p access.Principal, id string) (
 		return Recording{}, err
 	}
 	o.c.Found(p.Name, id)
-	if err := o.turns.take(ctx); err != nil {
-		return Recording{}, err
-	}
-	c, err := s.Case(ctx, id)
-	o.turns.give()
+	c, err := o.caseOf(ctx, s, id)
 	if err != nil {
 		return Recording{}, err
 	}
@@ -74,6 +70,15 @@ func (o *Office) Recording(ctx context.Context, p access.Principal, id string) (
 	}
 	r.Timeline = timeline(r)
 	return r, nil
+}
+
+// caseOf reads a recording, in turn.
+func (o *Office) caseOf(ctx context.Context, s *store.Store, id string) (evidence.Case, error) {
+	if err := o.turns.take(ctx); err != nil {
+		return evidence.Case{}, err
+	}
+	defer o.turns.give()
+	return s.Case(ctx, id)
 }
 
 // Moment is something that happened to a recording.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"consentgate/console/access"
 	"consentgate/store"
@@ -94,7 +95,29 @@ func (o *Office) Erase(ctx context.Context, p access.Principal, id, reason strin
 	if err := run(ctx); err != nil {
 		return store.Erasure{}, err
 	}
-	return s.Erasure(id)
+	return o.settled(ctx, s, id)
+}
+
+const (
+	finalTime = 5 * time.Second // that an erasure at once has to become final
+	finalLook = 20 * time.Millisecond
+)
+
+// settled tells of an erasure; where erasures become final at once, when it is.
+func (o *Office) settled(ctx context.Context, s *store.Store, id string) (store.Erasure, error) {
+	ctx, cancel := context.WithTimeout(ctx, finalTime)
+	defer cancel()
+	for {
+		e, err := s.Erasure(id)
+		if err != nil || !o.c.AtOnce || e.State == store.ErasureRequested || e.State == store.ErasureShredded {
+			return e, err
+		}
+		select {
+		case <-ctx.Done():
+			return e, nil
+		case <-time.After(finalLook):
+		}
+	}
 }
 
 // Erasure tells how far an erasure came, and gives its certificate once it is

@@ -1,0 +1,4 @@
+package api
+
+// Document is openapi.json.
+func (a *API) Document() []byte { return a.document }

@@ -54,12 +54,24 @@ func rssMiB(t testing.TB, pid int) float64 {
 // recorded: no packet may be lost by relay or tap.
 func TestBench200Calls(t *testing.T) {
 	benchOnly(t)
-	calls, talk := 200, 30*time.Second
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	l := newLine(t, setup{grace: "10s", widePorts: true})
+	up := talkMuch(ctx, l, 200)
+	carriesAll(l, up, 30*time.Second)
+	hangUpAll(l, up)
+	l.stop()
+	if ev := l.evidence(); ev.count(store.TypeSealed) != len(up)/4 {
+		t.Errorf("%d sealed", ev.count(store.TypeSealed))
+	}
+}
+
+// talkMuch sets up calls, of which every second is recorded, and returns what both
+// of their ends hear.
+func talkMuch(ctx context.Context, l *line, calls int) (up []*phone.Call) {
+	t := l.t
+	t.Helper()
 	var mu sync.Mutex
-	var up []*phone.Call
 	var all sync.WaitGroup
 	for i := range calls {
 		all.Go(func() {
@@ -90,6 +102,14 @@ func TestBench200Calls(t *testing.T) {
 	for range calls {
 		up = append(up, <-l.calls)
 	}
+	return up
+}
+
+// carriesAll counts what the ends of calls hear for a while, and what it costs:
+// nothing may be lost.
+func carriesAll(l *line, up []*phone.Call, talk time.Duration) {
+	t := l.t
+	t.Helper()
 	for _, c := range up {
 		c.Media.Tally()
 	}
@@ -105,22 +125,24 @@ func TestBench200Calls(t *testing.T) {
 		sum.Packets += n.Packets
 		sum.Lost += n.Lost
 	}
-	t.Logf("%d calls, half recorded, %.0f s: %.0f packets relayed, %d received, %d lost, %.0f dropped by the tap", calls, took,
+	t.Logf("%d calls, half recorded, %.0f s: %.0f packets relayed, %d received, %d lost, %.0f dropped by the tap", len(up)/2, took,
 		relayed, sum.Packets, sum.Lost, l.metric("tap_dropped_total"))
-	t.Logf("CPU of the gate %.1f %% of one core, %.1f us a packet; of the %d phones %.1f %%; RSS %.0f MiB", 100*used/took,
-		1e6*used/relayed, 2*calls, 100*own/took, rssMiB(t, pid))
+	t.Logf("CPU of the gate %.1f %% of one core, %.1f us a packet; of the %d phones and all else here %.1f %%; RSS %.0f MiB", 100*used/took,
+		1e6*used/relayed, len(up), 100*own/took, rssMiB(t, pid))
 	if sum.Lost > 0 || l.metric("tap_dropped_total") > 0 {
 		t.Error("packets were lost")
 	}
-	for _, c := range up[:calls] {
+}
+
+// hangUpAll ends the calls of talkMuch.
+func hangUpAll(l *line, up []*phone.Call) {
+	l.t.Helper()
+	var all sync.WaitGroup
+	for _, c := range up[:len(up)/2] {
 		all.Go(func() { _ = c.Hangup() })
 	}
 	all.Wait()
-	l.until("all are sealed", func() bool { return l.metric(`recordings_total{outcome="sealed"}`) == float64(calls/2) })
-	l.stop()
-	if ev := l.evidence(); ev.count(store.TypeSealed) != calls/2 {
-		t.Errorf("%d sealed", ev.count(store.TypeSealed))
-	}
+	l.until("all are sealed", func() bool { return l.metric(`recordings_total{outcome="sealed"}`) == float64(len(up)/4) })
 }
 
 // TestBenchGrantLatency: from the key that counts to the tap that is open, with

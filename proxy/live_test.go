@@ -67,6 +67,7 @@ func newSteered(t *testing.T, policies consent.Policies) *steered {
 	if s.call, err = s.yes(ctx); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = s.call.Hangup() }) // where the test came to no end: the gate would wait for it
 	eventually(t, "it is recorded", func() bool { return s.clerk.after(time.Time{}) > 0 && s.shown().Recording == "recording" })
 	s.id = s.shown().ID
 	return s

@@ -91,6 +91,7 @@ func freePort(t *testing.T) string {
 // users are the console's, one of each role.
 var users = []struct{ name, role string }{{"dana", "officer"}, {"omar", "operator"}, {"lea", "agent-lead"}, {"ada", "auditor"}}
 
+// start runs it; extra are more lines of console, where PORT is the console's.
 func start(t *testing.T, extra string) *gate {
 	t.Helper()
 	path, err := program()
@@ -118,6 +119,7 @@ func start(t *testing.T, extra string) *gate {
 		fmt.Fprintf(&people, "    - {name: %s, role: %s, password: %q}\n", u.name, u.role, hash)
 	}
 	carrier, pbx, ops, console := freePort(t), freePort(t), freePort(t), freePort(t)
+	extra = strings.ReplaceAll(extra, "PORT", fmt.Sprint(netip.MustParseAddrPort(console).Port()))
 	g.carrier, g.url = netip.MustParseAddrPort(carrier), "http://"+console
 	config := filepath.Join(dir, "config.yaml")
 	must(t, os.WriteFile(config, []byte(fmt.Sprintf(`data_dir: %s/data

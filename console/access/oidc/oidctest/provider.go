@@ -18,8 +18,8 @@ import (
 	"consentgate/console/access/oidc"
 )
 
-// Redirect is where the provider sends people back to. Nothing listens there: LogIn
-// stops before it.
+// Redirect is where the provider sends people back to, unless a test says otherwise.
+// Nothing listens there: LogIn stops before it.
 const Redirect = "https://gate.example/login/oidc/callback"
 
 // Person is somebody whom the provider knows.
@@ -32,6 +32,8 @@ type Person struct {
 
 // Provider is one that may run.
 type Provider struct {
+	Redirect string // may be changed before Start
+
 	t             testing.TB
 	address       string
 	program, file string
@@ -41,7 +43,7 @@ type Provider struct {
 func New(t testing.TB, people map[string]Person) *Provider {
 	t.Helper()
 	dir := t.TempDir()
-	p := &Provider{t: t, program: filepath.Join(dir, "oidcserver"), file: filepath.Join(dir, "people.json")}
+	p := &Provider{Redirect: Redirect, t: t, program: filepath.Join(dir, "oidcserver"), file: filepath.Join(dir, "people.json")}
 	raw, err := json.Marshal(people)
 	must(t, err)
 	must(t, os.WriteFile(p.file, raw, 0o600))
@@ -75,7 +77,7 @@ func source(t testing.TB) string {
 // Start runs it until the test ends.
 func (p *Provider) Start() {
 	p.t.Helper()
-	cmd := exec.Command(p.program, p.address, Redirect, p.file)
+	cmd := exec.Command(p.program, p.address, p.Redirect, p.file)
 	cmd.Stderr = p.t.Output()
 	must(p.t, cmd.Start())
 	p.t.Cleanup(func() {
@@ -100,7 +102,7 @@ func (p *Provider) Start() {
 
 // Config is a client of it. Who has the role "gate-officers" is an officer, and so on.
 func (p *Provider) Config() oidc.Config {
-	return oidc.Config{Issuer: "http://" + p.address, ClientID: "consentgate", Secret: "secret", RedirectURL: Redirect,
+	return oidc.Config{Issuer: "http://" + p.address, ClientID: "consentgate", Secret: "secret", RedirectURL: p.Redirect,
 		NameClaim: "preferred_username", RolesClaim: "realm_access.roles",
 		Roles: []oidc.Mapping{{Value: "gate-auditors", Role: "auditor"}, {Value: "gate-officers", Role: "officer"}}}
 }
@@ -113,7 +115,7 @@ func (p *Provider) LogIn(address, name string, who Person) url.Values {
 	must(p.t, err)
 	var back *url.URL
 	b := http.Client{Jar: jar, Timeout: 10 * time.Second, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
-		if strings.HasPrefix(r.URL.String(), Redirect) {
+		if strings.HasPrefix(r.URL.String(), p.Redirect) {
 			back = r.URL
 			return http.ErrUseLastResponse
 		}

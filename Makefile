@@ -2,7 +2,7 @@
 GO ?= go
 export GOFLAGS ?= -mod=readonly
 
-.PHONY: help build deb demo test check race e2e deploy-check dashboard interop peers talkoff mutate bench bench-media fuzz prompts clean
+.PHONY: help build deb reproducible sbom image demo test check race e2e deploy-check dashboard interop peers talkoff mutate bench bench-media fuzz prompts clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,23 @@ ARCH = $(shell dpkg --print-architecture)
 
 deb: build ## bin/consentgate_VERSION_ARCH.deb
 	deploy/debian/build.sh "$(VERSION)" "$(ARCH)" "bin/consentgate_$(VERSION)_$(ARCH).deb"
+
+reproducible: ## builds this commit in two folders, one without any cache: the same bytes, or it fails; two minutes
+	@dir=$$(mktemp -d) && trap 'chmod -R u+w "$$dir"; rm -rf "$$dir"' EXIT && git clone -q . "$$dir/a" && git clone -q . "$$dir/another" && \
+	  $(MAKE) -s -C "$$dir/a" build && GOCACHE="$$dir/cache" $(MAKE) -s -C "$$dir/another" build && \
+	  "$$dir/a/bin/consentgate" version && sha256sum "$$dir/a/bin/consentgate" "$$dir/another/bin/consentgate" && cmp "$$dir/a/bin/consentgate" "$$dir/another/bin/consentgate"
+
+sbom: build ## bin/consentgate.cdx.json, CycloneDX: the modules of the program as it was built, with their licences
+	GOFLAGS=-mod=mod $(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 bin -json -licenses -std \
+	  -version "$(VERSION)" -output bin/consentgate.cdx.json bin/consentgate
+
+IMAGE_BUILDER = $(shell command -v docker || command -v podman || command -v buildah)
+image: build ## a container image of the program alone, by docker, podman or buildah
+	rm -rf bin/image
+	install -D -m 755 bin/consentgate bin/image/usr/bin/consentgate
+	install -D -m 644 /etc/ssl/certs/ca-certificates.crt bin/image/etc/ssl/certs/ca-certificates.crt
+	install -d bin/image/usr/share && cp -rL /usr/share/zoneinfo bin/image/usr/share/zoneinfo
+	$(IMAGE_BUILDER) build -t consentgate:$(subst ~,-,$(VERSION)) -f deploy/Dockerfile bin/image
 
 pkcs11: ## bin/consentgate-pkcs11, for a root key in a PKCS#11 token; needs a C compiler
 	CGO_ENABLED=1 $(GO) build -trimpath -o bin/consentgate-pkcs11 ./cmd/consentgate-pkcs11

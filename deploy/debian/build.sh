@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a Debian package of bin/consentgate: build.sh VERSION ARCHITECTURE OUTPUT. The same sources give the same bytes
-# where SOURCE_DATE_EPOCH is the same.
+# where SOURCE_DATE_EPOCH is the same. COMPRESSION is dpkg-deb's.
 set -eu
 [ $# -eq 3 ] || { echo "usage: $0 VERSION ARCHITECTURE OUTPUT" >&2; exit 2; }
 version=$1 arch=$2 out=$3
@@ -31,4 +31,4 @@ size=$(du -sk --apparent-size --exclude=DEBIAN "$root" | cut -f1)
 sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@SIZE@/$size/" deploy/debian/control > "$root/DEBIAN/control"
 (cd "$root" && find usr lib -type f | LC_ALL=C sort | xargs md5sum > DEBIAN/md5sums)
 chmod 644 "$root/DEBIAN/control" "$root/DEBIAN/md5sums"
-dpkg-deb --root-owner-group --uniform-compression -Zxz --build "$root" "$out"
+dpkg-deb --root-owner-group --uniform-compression -Z"${COMPRESSION:-xz}" --build "$root" "$out"

@@ -2,7 +2,7 @@
 GO ?= go
 export GOFLAGS ?= -mod=readonly
 
-.PHONY: help build deb reproducible sbom image demo test check race e2e deploy-check dashboard interop peers talkoff mutate bench bench-media fuzz prompts clean
+.PHONY: help build deb reproducible sbom image demo test check race e2e deploy-check asterisk dashboard interop peers talkoff mutate bench bench-media fuzz prompts clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -57,10 +57,18 @@ e2e: peers ## the real program between sipp, baresip and scripted peers
 	CI=$${CI:-} $(GO) test -count=1 -run '^TestErasedIsGoneFrom(TheDisk|FilesAndBackups)$$' ./store # raw bytes: too slow under the race detector
 	CI=$${CI:-} $(GO) test -count=1 -timeout 20m -skip '^TestInterop' ./e2e
 
-deploy-check: ## alert rules and dashboard at a real Prometheus that scrapes a gate during calls
-	@for p in prometheus promtool; do command -v $$p >/dev/null || missing=1; done; [ -z "$$missing" ] || { apt-get update -q && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends prometheus; }
+deploy-check: ## alerts and dashboard at a real Prometheus, the package on a machine of its own, Kamailio by the manual's settings
+	@for p in prometheus promtool systemd-analyze espeak-ng kamailio; do command -v $$p >/dev/null || missing=1; done; \
+	  [ -z "$$missing" ] || { apt-get update -q && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends prometheus systemd espeak-ng kamailio; }
 	CI=$${CI:-} $(GO) test -count=1 -timeout 5m ./deploy
+
+ASTERISK_ROOT = $(CURDIR)/bin/asterisk
+asterisk: ## calls to and from Asterisk, as Debian's unstable has it, by the manual's settings; two minutes
+	@command -v mmdebstrap >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends mmdebstrap; }
+	@[ -d $(ASTERISK_ROOT) ] || mmdebstrap --mode=root --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' \
+	  --aptopt='APT::Install-Recommends "false"' --include=asterisk sid $(ASTERISK_ROOT)
+	ASTERISK_ROOT=$(ASTERISK_ROOT) $(GO) test -count=1 -run TestAsterisk ./deploy
 
 dashboard: ## the dashboard as Grafana's own model of dashboards sees it; builds that first, a minute
 	GRAFANA_SCHEMA=1 $(GO) test -count=1 -run TestGrafana ./deploy

@@ -174,9 +174,14 @@ func newGate(t testing.TB) *gate {
 // run runs the program in a folder.
 func (g *gate) run(path, dir string) {
 	g.t.Helper()
+	g.serve(path, dir, fmt.Sprintf(gateYAML, g.carrier, g.exchange.addr(), freePort(g.t), freePort(g.t), g.agent.Addr(), newPeer(g.t, true).addr(), g.ops))
+}
+
+// serve runs the program with a configuration in which DIR is the folder.
+func (g *gate) serve(path, dir, yaml string) {
+	g.t.Helper()
 	config := filepath.Join(dir, "gate.yaml")
-	text := fmt.Sprintf(gateYAML, g.carrier, g.exchange.addr(), freePort(g.t), freePort(g.t), g.agent.Addr(), newPeer(g.t, true).addr(), g.ops)
-	if err := os.WriteFile(config, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(strings.ReplaceAll(yaml, "DIR", dir)), 0o600); err != nil {
 		g.t.Fatal(err)
 	}
 	g.cmd, g.said = start(g.t, path, "serve", "--config", config)

@@ -1,10 +1,13 @@
 package deploy
 
 import (
+	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // peer answers OPTIONS, and nothing else, as one that is there or, by 503, as one
@@ -54,4 +57,20 @@ func (p *peer) serve() {
 			_, _ = p.conn.WriteToUDP([]byte(answer+"Content-Length: 0\r\n\r\n"), from)
 		}
 	}
+}
+
+// answersOptions asks somebody once whether they are there, and waits for a moment.
+func answersOptions(t testing.TB, at netip.AddrPort) bool {
+	t.Helper()
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ask := strings.ReplaceAll(fmt.Sprintf("OPTIONS sip:%s SIP/2.0\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%d\nFrom: <sip:t@t>;tag=1\nTo: <sip:t@t>\nCall-ID: %[3]d\n"+
+		"CSeq: 1 OPTIONS\nMax-Forwards: 70\nContent-Length: 0\n\n", at, conn.LocalAddr(), time.Now().UnixNano()), "\n", "\r\n")
+	_, _ = conn.Write([]byte(ask)) // refused until it listens
+	_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	n, err := conn.Read(make([]byte, 4096))
+	return err == nil && n > 0
 }

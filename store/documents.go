@@ -172,7 +172,7 @@ func (s *Store) partyOf(number string, sum Summary) (consent.Party, error) {
 func rendered(r Reading) evidence.Rendered {
 	out := evidence.Rendered{Length: r.Length, Unheard: r.Unheard, Damaged: r.Damaged}
 	for _, g := range r.Gaps {
-		out.Gaps = append(out.Gaps, evidence.Gap(g))
+		out.Gaps = append(out.Gaps, evidence.Gap{Party: g.Party, Cause: g.Cause, From: g.From, To: g.To})
 	}
 	return out
 }

@@ -12,13 +12,14 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Commands that read databases which somebody may have damaged run in a process
 // of their own: pages that lead to themselves send the database library down its
 // stack or round in circles, and Go can't recover from a stack that overflows.
 // The process may then end as it likes; this one says what that means.
-var confined = map[string]bool{"verify": true, "export": true, "breach": true, "proof": true}
+var confined = map[string]bool{"verify": true, "export": true, "breach": true, "proof": true, "root": true, "retention": true}
 
 // inside tells a process that it is the confined one.
 const inside = "CONSENTGATE_CONFINED"
@@ -30,6 +31,9 @@ const (
 	maxMemory  = 2 << 30
 	maxSeconds = 3600
 )
+
+// farewell is how long the confined process has to end when this one is stopped.
+const farewell = 5 * time.Second
 
 // runConfined runs a command in a process of its own, with limits, and passes on
 // what it says and how it ends. in is its standard input; nil: none.
@@ -43,6 +47,8 @@ func runConfined(ctx context.Context, args []string, in io.Reader, out, errs io.
 	last := &tail{to: errs}
 	c.Stdin, c.Stdout, c.Stderr = in, out, last
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) } // it may be writing to a device
+	c.WaitDelay = farewell
 	err = c.Run()
 	var exit *exec.ExitError
 	switch {

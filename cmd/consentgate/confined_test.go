@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -41,15 +42,15 @@ func program(t *testing.T, args ...string) (code int, out, errs string) {
 	return c.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
-// loggedConfig is a configuration whose data directory has a log of n entries
-// and some.
-func loggedConfig(t *testing.T, n int) (config, dir string) {
+// loggedConfig is a configuration whose data directory has a log of n records of a
+// kind and some entries.
+func loggedConfig(t *testing.T, n int, kind consent.Kind) (config, dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "data")
 	s, err := store.Open(store.Options{Dir: dir, Node: "test"})
 	must(t, err)
-	for range n {
-		_, err := s.Audit().Append(context.Background(), consent.Record{Kind: consent.Withdrawn})
+	for i := range n {
+		_, err := s.Audit().Append(context.Background(), consent.Record{Kind: kind, Call: consent.Call{ID: strconv.Itoa(i)}})
 		must(t, err)
 	}
 	must(t, s.Close())
@@ -58,15 +59,35 @@ func loggedConfig(t *testing.T, n int) (config, dir string) {
 	return config, dir
 }
 
-// TestPagesThatLeadToThemselvesEndInASentence: every branch of the database's
-// trees is made its own child, so that whoever follows one never comes to an
-// end. The control is the same log before.
+// TestPagesThatLeadToThemselvesEndInASentence: every branch of a database's trees
+// is made its own child, so that whoever follows one never comes to an end. The
+// control is the same before.
 func TestPagesThatLeadToThemselvesEndInASentence(t *testing.T) {
-	config, dir := loggedConfig(t, 300)
-	if code, out, errs := program(t, "verify", "--config", config); code != exitOK || !strings.HasSuffix(out, "ok\n") {
-		t.Fatalf("control: %d %s %s", code, out, errs)
+	for db, commands := range map[string][][]string{
+		"audit.db": {{"verify"}, {"export"}, {"proof", "--entry", "5"}},
+		"keys.db":  {{"root", "status"}},
+	} {
+		t.Run(db, func(t *testing.T) {
+			config, dir := loggedConfig(t, 100, consent.Granted) // each has a key
+			for _, command := range commands {
+				if code, _, errs := program(t, append(command, "--config", config)...); code != exitOK {
+					t.Fatalf("control: %v: %d %s", command, code, errs)
+				}
+			}
+			loop(t, filepath.Join(dir, db))
+			for _, command := range commands {
+				code, _, errs := program(t, append(command, "--config", config)...)
+				if code != exitFail || !strings.Contains(errs, "damaged") || strings.Contains(errs, "\ngoroutine ") || strings.Count(errs, "\n") > 2 {
+					t.Errorf("%v: exit %d\n%.2000s", command, code, errs)
+				}
+			}
+		})
 	}
-	path := filepath.Join(dir, "audit.db")
+}
+
+// loop makes every branch of a database its own child.
+func loop(t *testing.T, path string) {
+	t.Helper()
 	file, err := os.ReadFile(path)
 	must(t, err)
 	const branch, header, element = 1, 16, 16 // of bbolt's pages: id u64, flags u16, count u16, overflow u32; then the elements
@@ -85,17 +106,11 @@ func TestPagesThatLeadToThemselvesEndInASentence(t *testing.T) {
 		t.Fatal("the database has no branches")
 	}
 	must(t, os.WriteFile(path, file, 0o600))
-	for _, command := range [][]string{{"verify"}, {"export"}, {"proof", "--entry", "5"}} {
-		code, _, errs := program(t, append(command, "--config", config)...)
-		if code != exitFail || !strings.Contains(errs, "damaged") || strings.Contains(errs, "\ngoroutine ") || strings.Count(errs, "\n") > 2 {
-			t.Errorf("%v: exit %d\n%.2000s", command, code, errs)
-		}
-	}
 }
 
 // TestTheAuditorsCommands: verify, export, proof, as they are used.
 func TestTheAuditorsCommands(t *testing.T) {
-	config, dir := loggedConfig(t, 5)
+	config, dir := loggedConfig(t, 5, consent.Withdrawn)
 	at := func(name string) string { return filepath.Join(t.TempDir(), name) }
 	vkey := filepath.Join(dir, store.VerifierFile)
 	checkpoint := func() string {

@@ -84,7 +84,7 @@ func start(ctx context.Context, args []string) int {
 			return fail(os.Stderr, fmt.Errorf("limiting this process: %w", err))
 		}
 	} else if len(args) > 0 && confined[args[0]] {
-		return runConfined(ctx, args, nil, os.Stdout, os.Stderr)
+		return runConfined(ctx, args, os.Stdin, os.Stdout, os.Stderr)
 	}
 	return run(ctx, args, os.Stdout, os.Stderr)
 }

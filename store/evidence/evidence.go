@@ -40,6 +40,42 @@ type Gap struct {
 	Party    consent.Party
 	Cause    string
 	From, To time.Duration // since Case.Started
+	Times    int           // several short ones that lie close together; 0: it is one
+	Missing  time.Duration // of several, in all
+}
+
+// Short gaps of one cause that lie close together are told as one: a bad network
+// makes a thousand in an hour, which nobody reads.
+const (
+	brief = time.Second // the longest that is joined with others
+	near  = time.Second // how far they lie apart at most
+)
+
+// joined joins short neighbours of one party and cause. The gaps are in the order
+// of their beginnings, and stay so.
+func joined(gaps []Gap) (out []Gap) {
+	last := map[Gap]int{} // by party and cause: which is the last of them, if it was short
+	for _, g := range gaps {
+		of := Gap{Party: g.Party, Cause: g.Cause}
+		i, ok := last[of]
+		if g.To-g.From > brief {
+			delete(last, of)
+			out = append(out, g)
+			continue
+		}
+		if !ok || g.From-out[i].To > near {
+			last[of] = len(out)
+			out = append(out, g)
+			continue
+		}
+		if out[i].Times == 0 {
+			out[i].Times, out[i].Missing = 1, out[i].To-out[i].From
+		}
+		out[i].Times++
+		out[i].Missing += g.To - max(g.From, out[i].To)
+		out[i].To = max(out[i].To, g.To)
+	}
+	return out
 }
 
 // SubjectAccess is the purpose of an export to who is heard in it: not one that

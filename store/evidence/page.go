@@ -78,7 +78,11 @@ func (o *contents) pageRecording(i int) pageRecording {
 	}
 	o.consent(&out, t)
 	for _, gap := range c.gapsFor(Reader{Party: &t.Party}) {
-		out.Gaps = append(out.Gaps, pageGap{clock(gap.From), clock(gap.To), o.cause(o.words.Causes, gap.Cause)})
+		why := o.cause(o.words.Causes, gap.Cause)
+		if gap.Times > 0 {
+			why += fmt.Sprintf(o.words.Several, gap.Times, gap.Missing.Milliseconds())
+		}
+		out.Gaps = append(out.Gaps, pageGap{clock(gap.From), clock(gap.To), why})
 	}
 	for _, a := range c.Accesses {
 		out.Accesses = append(out.Accesses, o.access(a, g.Purpose))

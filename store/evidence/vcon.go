@@ -221,20 +221,24 @@ func (c *Case) dialog(a Audio) vconDialog {
 	return out
 }
 
-// gapsFor are the gaps of those whom the reader hears of.
+// gapsFor are the gaps of those whom the reader hears of, short ones joined.
 func (c *Case) gapsFor(r Reader) (out []Gap) {
 	for _, g := range c.Gaps {
 		if r.sees(g.Party) {
 			out = append(out, g)
 		}
 	}
-	return out
+	return joined(out)
 }
 
 func gapList(gaps []Gap) []node {
 	out := make([]node, 0, len(gaps))
 	for _, g := range gaps {
-		out = append(out, node{"party": int(g.Party), "cause": g.Cause, "from": g.From.Seconds(), "to": g.To.Seconds()})
+		told := node{"party": int(g.Party), "cause": g.Cause, "from": g.From.Seconds(), "to": g.To.Seconds()}
+		if g.Times > 0 {
+			told["times"], told["missing"] = g.Times, g.Missing.Seconds()
+		}
+		out = append(out, told)
 	}
 	return out
 }

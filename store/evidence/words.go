@@ -20,7 +20,7 @@ type words struct {
 	NotRendered, Consent, Gave, Heard, ToTheEnd, NotToTheEnd       string
 	NotAsked, Fingerprint, Log, After                              string
 	When, What, Who, You, ForYou, TheOther, TheController          string
-	Gaps, GapFrom, GapTo, GapWhy, NoGaps                           string
+	Gaps, GapFrom, GapTo, GapWhy, NoGaps, Several                  string
 	Listened, Why, Part, Whole, Nobody, Person, Exported, Played   string
 	YouAsked, ForClaims                                            string
 	AllData, Categories, Recipients, NoRecipients, Transfers       string
@@ -52,7 +52,7 @@ var texts = map[string]*words{
 		NotAsked: "You were not asked yourself: the rule of this call asks the other party.", Fingerprint: "Fingerprint of the notice (SHA-256)",
 		Log: "Entry %d of our log", After: "What happened then", When: "When", What: "What", Who: "Who",
 		You: "you", ForYou: "we, for you", TheOther: "the other party", TheController: "we",
-		Gaps: "What is missing", GapFrom: "From", GapTo: "To", GapWhy: "Why", NoGaps: "Nothing is missing.",
+		Gaps: "What is missing", GapFrom: "From", GapTo: "To", GapWhy: "Why", NoGaps: "Nothing is missing.", Several: " (%d times, %d ms in all)",
 		Listened: "Who listened", Why: "Why", Part: "Part", Whole: "all of it", Nobody: "Nobody has listened to it or taken a copy.",
 		Person: "Employee", Exported: "took a copy", Played: "listened", YouAsked: "you asked for it", ForClaims: "for legal claims",
 		AllData: "About all of it", Categories: "What is kept: your voice, your telephone number or address, the time of the call, and the evidence of your consent.",
@@ -89,7 +89,7 @@ var texts = map[string]*words{
 		NotAsked: "Sie selbst wurden nicht gefragt: Die Regel dieses Anrufs fragt die Gegenseite.", Fingerprint: "Fingerabdruck des Hinweises (SHA-256)",
 		Log: "Eintrag %d in unserem Protokoll", After: "Was danach geschah", When: "Wann", What: "Was", Who: "Wer",
 		You: "Sie", ForYou: "wir, für Sie", TheOther: "die Gegenseite", TheController: "wir",
-		Gaps: "Was fehlt", GapFrom: "Von", GapTo: "Bis", GapWhy: "Warum", NoGaps: "Nichts fehlt.",
+		Gaps: "Was fehlt", GapFrom: "Von", GapTo: "Bis", GapWhy: "Warum", NoGaps: "Nichts fehlt.", Several: " (%d mal, zusammen %d ms)",
 		Listened: "Wer sie gehört hat", Why: "Wozu", Part: "Teil", Whole: "ganz", Nobody: "Niemand hat sie gehört oder kopiert.",
 		Person: "Beschäftigte Person", Exported: "hat eine Kopie erstellt", Played: "hat sie gehört", YouAsked: "Sie haben Auskunft verlangt", ForClaims: "für Rechtsansprüche",
 		AllData: "Zu allem", Categories: "Gespeichert sind Ihre Stimme, Ihre Telefonnummer oder Adresse, die Zeit des Anrufs und der Nachweis Ihrer Einwilligung.",

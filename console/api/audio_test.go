@@ -139,6 +139,8 @@ func TestARestrictedRecordingIsPlayedToNobody(t *testing.T) {
 	k.do("officer", "DELETE", one+"/restrictions/"+r.ID, `{"reason":"settled"}`).want(http.StatusUnprocessableEntity, "incomplete")
 	k.do("officer", "DELETE", one+"/restrictions/"+r.ID, `{"reason":"settled","told":true}`).want(http.StatusNoContent, "")
 	k.get("officer", one+"/audio?purpose=training").want(http.StatusOK, "")
+	k.get("officer", one+"/export?form=wav&case=7-C-12&reason=hearing").want(http.StatusForbidden, "purpose-not-consented")
+	same(t, "exported", k.plays(store.TypeExported), []string{"officer for legal claims"})
 }
 
 func recipient(t *testing.T) string {

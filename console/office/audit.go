@@ -32,10 +32,7 @@ func (o *Office) AuditEntries(ctx context.Context, p access.Principal, after int
 	if after < -1 || limit < 1 || limit > MaxEntries {
 		return nil, false, fmt.Errorf("%w: after is an entry's number, limit 1 to %d", ErrInput, MaxEntries)
 	}
-	err = s.Entries(after+1, func(e store.Entry) bool {
-		if kind != "" && e.Type != kind {
-			return ctx.Err() == nil
-		}
+	each := func(e store.Entry) bool {
 		if len(out) == limit {
 			more = true
 			return false
@@ -46,7 +43,12 @@ func (o *Office) AuditEntries(ctx context.Context, p access.Principal, after int
 		}
 		out = append(out, a)
 		return ctx.Err() == nil
-	})
+	}
+	if kind == "" {
+		err = s.Entries(after+1, each)
+	} else {
+		_, err = s.EntriesOf(after+1, map[string]bool{kind: true}, each)
+	}
 	if err == nil {
 		err = ctx.Err()
 	}

@@ -91,6 +91,12 @@ func (o *Office) Export(ctx context.Context, p access.Principal, id string, t Ta
 	if claim && t.Form != "wav" {
 		return fmt.Errorf("%w: for a legal claim a recording is taken out as wav", ErrForm)
 	}
+	if claim && !sum.Restricted {
+		// A claim is what a restriction leaves (GDPR Art. 18(2)), and no way round the
+		// purpose that was consented to.
+		err := fmt.Errorf("%w: it isn't restricted, so state what it was recorded for: %q", ErrForbiddenPurpose, sum.Purpose)
+		return errors.Join(err, s.UseRefused(ctx, id, p.Name, evidence.LegalClaims, store.Export))
+	}
 	if !claim {
 		if err := o.mayUse(ctx, s, p, sum, t.Purpose, store.Export); err != nil {
 			return err

@@ -136,9 +136,9 @@ kills: ## 200 kills of a process that records, seals and erases, and what each s
 	CONSENTGATE_TEST_KILLS=$${KILLS:-200} $(GO) test -count=1 -run TestCrashesAtAnyPoint -v -timeout 60m ./store
 
 fuzz: ## 30 s on each fuzz target
-	@for target in $$(grep -rhoE '^func Fuzz\w+' --include='*_test.go' . | sed 's/func //'); do \
-	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' .)); \
-	  echo "== $$dir $$target"; $(GO) test -run xxx -fuzz "^$$target$$" -fuzztime 30s -fuzzminimizetime 1x $$dir || exit 1; done
+	@for file in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do for target in $$(grep -oE '^func Fuzz\w+' $$file | sed 's/func //'); do \
+	  dir=$$(dirname $$file); echo "== $$dir $$target"; \
+	  $(GO) test -run xxx -fuzz "^$$target$$" -fuzztime 30s -fuzzminimizetime 1x $$dir || exit 1; done; done
 
 prompts: ## renders the built-in prompts again from their texts
 	sh media/prompt/make-prompts.sh

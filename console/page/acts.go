@@ -93,7 +93,7 @@ func postExport(v *visit) error {
 	if err != nil {
 		return err
 	}
-	t := office.Taking{Form: form.Name, Purpose: v.form("purpose"), To: v.form("to")}
+	t := office.Taking{Form: form.Name, Purpose: v.form("purpose"), To: v.form("to"), Case: v.form("case"), Reason: v.form("reason")}
 	if to := v.form("recipient"); to != "" {
 		t.Recipients = []string{to}
 	}

@@ -241,6 +241,36 @@ func TestARequestComesFromItsReceiptToItsEnd(t *testing.T) {
 	}
 }
 
+// TestWhatIsTakenOutIsAFileAndIsLogged, and what isn't allowed is a page that says why.
+func TestWhatIsTakenOutIsAFileAndIsLogged(t *testing.T) {
+	d := open(t)
+	id := d.record(caller)
+	officer := d.as("officer")
+	path := "/recordings/" + id + "/export"
+	if a := officer.post(path, "form", "wav", "purpose", "marketing", "to", "court"); a.status != http.StatusForbidden || !strings.Contains(a.body, "Nobody consented") {
+		t.Errorf("for another purpose: %d %s", a.status, a.body)
+	}
+	a := officer.post(path, "form", "wav", "purpose", "training", "to", "the trainer")
+	if a.status != http.StatusOK || !strings.HasPrefix(a.body, "RIFF") || a.header.Get("Content-Disposition") != `attachment; filename="recording-`+id+`.wav"` {
+		t.Fatalf("%d %v", a.status, a.header)
+	}
+	if body := officer.get("/recordings/" + id).body; !strings.Contains(body, "Taken out <bdi>to the trainer</bdi>") {
+		t.Error("the page doesn't say who got it")
+	}
+	if a := officer.post("/recordings/"+id+"/restrict", "ground", "accuracy", "reason", "contested"); a.status != http.StatusSeeOther {
+		t.Fatalf("restricting: %d", a.status)
+	}
+	if a := officer.post(path, "form", "wav", "purpose", "training", "to", "the trainer"); a.status != http.StatusForbidden || !strings.Contains(a.body, "Art. 18") {
+		t.Errorf("restricted: %d", a.status)
+	}
+	if body := officer.get("/recordings/" + id + "?purpose=training").body; strings.Contains(body, "<audio") || !strings.Contains(body, "For a legal claim") {
+		t.Error("what is restricted has a player, or no way for a claim")
+	}
+	if a := officer.post(path, "form", "wav", "case", "7/26", "reason", "defence", "to", "the court"); a.status != http.StatusOK || !strings.HasPrefix(a.body, "RIFF") {
+		t.Errorf("for a claim: %d", a.status)
+	}
+}
+
 // TestCallersNamesAreText, wherever they are shown.
 func TestCallersNamesAreText(t *testing.T) {
 	d := open(t)

@@ -49,6 +49,24 @@ func TestPagesHaveEachRecordingOnce(t *testing.T) {
 	k.get("officer", "/api/v1/recordings?cursor=x").want(http.StatusBadRequest, "bad-query")
 }
 
+// TestSearchesFindWhatIsHeld, and tell it from what is restricted.
+func TestSearchesFindWhatIsHeld(t *testing.T) {
+	k := newKit(t, options{})
+	id := sample.Record(t, k.store, sample.Caller, 20*time.Millisecond)
+	found := func(query string, n int) {
+		t.Helper()
+		var p page
+		if k.get("officer", "/api/v1/recordings?"+query).want(http.StatusOK, "").into(&p); len(p.Recordings) != n {
+			t.Errorf("%s: %d, want %d", query, len(p.Recordings), n)
+		}
+	}
+	found("held=true", 0)
+	k.do("officer", "PUT", "/api/v1/recordings/"+id+"/hold", `{"reason":"a claim"}`).want(http.StatusCreated, "")
+	found("held=true", 1)
+	found("held=true&restricted=true", 0)
+	found("held=false", 1)
+}
+
 // TestSearchesFindWhatFits: a plus that nobody escaped is one; days and moments.
 func TestSearchesFindWhatFits(t *testing.T) {
 	k := newKit(t, options{})

@@ -174,6 +174,8 @@ func recordingRoutes() []route {
 				{"trunk", "string", false, nil, ""},
 				{"direction", "string", false, []string{"inbound", "outbound"}, ""},
 				{"state", "string", false, []string{"recording", "sealed", "truncated"}, ""},
+				{"held", "boolean", false, nil, "true: only those under a legal hold."},
+				{"restricted", "boolean", false, nil, "true: only those that are restricted (GDPR Art. 18)."},
 				{"limit", "integer", false, nil, "Of a page; 1 to 1000, 100 where it isn't given."},
 				{"cursor", "string", false, nil, "The member next of the page before, with the same search."}}},
 		{pattern: "GET /api/v1/recordings/{id}", about: "All there is to know of a recording: consents, gaps, who used it, what keeps it.",

@@ -22,6 +22,8 @@ var recordings = Command{Name: "recordings", About: "Finds, shows, takes out, ho
 		{Name: "trunk", About: "its name"},
 		{Name: "direction", Values: []string{"inbound", "outbound"}, About: "inbound is from the carrier"},
 		{Name: "state", Values: []string{"recording", "sealed", "truncated"}, About: "truncated ended before its call, by trouble of the gate's"},
+		{Name: "held", Kind: Switch, About: "only those under a legal hold"},
+		{Name: "restricted", Kind: Switch, About: "only those that are kept, and not used"},
 	}, paging("cursor")...)},
 	{Name: "show", Args: []string{"ID"}, About: "shows one, with its consent, timeline and who listened", run: showRecording},
 	{Name: "listen", Args: []string{"ID"}, About: "plays one: a stereo WAV to standard output, for a player behind a |", run: listen, Flags: []Flag{
@@ -66,7 +68,7 @@ func (l listed) marks() string {
 
 func listRecordings(t *task) error {
 	p := pages{path: path("recordings"), items: "recordings", next: "next", cursor: "cursor", most: 200,
-		query: t.query("party", "agent", "from", "to", "purpose", "trunk", "direction", "state", "cursor")}
+		query: t.query("party", "agent", "from", "to", "purpose", "trunk", "direction", "state", "held", "restricted", "cursor")}
 	heads := []string{"ID", "STARTED", "LENGTH", "DIRECTION", "REMOTE", "LOCAL", "PURPOSE", "STATE", ""}
 	return t.list(p, heads, func(raw json.RawMessage) ([]string, error) {
 		var l listed

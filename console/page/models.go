@@ -55,6 +55,7 @@ type recordingRow struct {
 
 type recording struct {
 	recordingRow
+	Call            string // the gate's name of it, as in its log and for trace
 	Reason, Damaged string
 	Bytes           int64
 	Accesses        []use

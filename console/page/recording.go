@@ -61,7 +61,7 @@ func grantOf(records []evidence.Logged) *evidence.Logged {
 }
 
 func (v *visit) recordingOf(r office.Recording) recording {
-	out := recording{recordingRow: rowOf(r.Summary), Reason: r.Reason, Damaged: r.Damaged, Bytes: r.Bytes}
+	out := recording{recordingRow: rowOf(r.Summary), Call: r.Call, Reason: r.Reason, Damaged: r.Damaged, Bytes: r.Bytes}
 	if r.Length > 0 {
 		out.Length = r.Length
 	}

@@ -57,6 +57,7 @@ type Cell struct {
 var (
 	_ rootcell.Cell     = (*Cell)(nil)
 	_ rootcell.Importer = (*Cell)(nil)
+	_ rootcell.Sweeper  = (*Cell)(nil)
 )
 
 // New joins a device and its files: the encrypted root of epoch N lies at path
@@ -254,6 +255,25 @@ func (c *Cell) dropLeftovers(ctx context.Context, epoch uint64) error {
 	}
 	if err := c.device.Delete(ctx, f.key); err != nil && !errors.Is(err, ErrNoKey) {
 		return err
+	}
+	return nil
+}
+
+// Sweep removes files that a crash left half written. They are worth no more than
+// what they were to become, which nothing opens once the device's key is
+// destroyed: so they aren't overwritten, and don't hold up a destruction.
+func (c *Cell) Sweep(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	left, err := durable.Leftovers(c.path)
+	for _, path := range left {
+		err = errors.Join(err, durable.Remove(path))
+	}
+	if err != nil {
+		return fmt.Errorf("removing what a crash left beside the encrypted root key %s: %w", c.path, err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestEveryScreenRendersInBothLanguages, whatever there is to show, and what
@@ -27,6 +28,15 @@ func TestEveryScreenRendersInBothLanguages(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestTheMachinesZoneHasItsName where a browser doesn't tell its own.
+func TestTheMachinesZoneHasItsName(t *testing.T) {
+	for zone, want := range map[*time.Location]string{time.Local: time.Now().Format("MST"), time.UTC: "UTC"} {
+		if got := (&view{Zone: zone}).ZoneName(); got != want || got == "Local" {
+			t.Errorf("%v is called %q, want %q", zone, got, want)
 		}
 	}
 }

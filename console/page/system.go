@@ -78,6 +78,10 @@ func (v *visit) disk(h *store.Health) check {
 	return check{"disk", level, v.t("health.free", bytesText(h.Free), bytesText(h.Size))}
 }
 
+// witnessPatience is how long a witness may be without the newest entries. It gets them
+// at intervals, so that it is a few behind most of the time. The alert waits as long.
+const witnessPatience = 15 * time.Minute
+
 func (v *visit) witnesses(h *store.Health) check {
 	if len(h.Witnesses) == 0 {
 		return check{"witness", levelOff, v.t("health.nowitness")}
@@ -87,7 +91,7 @@ func (v *visit) witnesses(h *store.Health) check {
 		if w.Conflict {
 			return check{"witness", levelBad, v.t("health.conflict", w.Name)}
 		}
-		if w.Size < h.Entries {
+		if time.Since(w.Current) > witnessPatience {
 			out.Level = levelWarn
 		}
 		if out.Detail != "" {

@@ -24,6 +24,15 @@ type view struct {
 	Body     any
 }
 
+// ZoneName is what people call the zone of the times: Go calls the machine's "Local",
+// whatever it is.
+func (v *view) ZoneName() string {
+	if v.Zone == time.Local {
+		return time.Now().Format("MST")
+	}
+	return v.Zone.String()
+}
+
 // At writes a time for people and machines, in the zone of who reads it.
 func (v *view) At(t time.Time) template.HTML {
 	if t.IsZero() {

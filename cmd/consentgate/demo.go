@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -86,14 +85,23 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	started := time.Now()
 	d.callAll(ctx, calls)
 	if keep {
-		fmt.Fprintf(d.out, "\nThe gate goes on. Stop it with Ctrl-C.\n  metrics  http://%s/metrics\n", d.app.opsAddr())
-		d.inviteIn()
-		<-ctx.Done()
+		return errors.Join(d.reportLive(calls, started), d.keepOn(ctx))
 	}
 	if err := d.app.Stop(); err != nil {
 		return fmt.Errorf("stopping the gate: %w", err)
 	}
-	return d.report(calls, started)
+	return d.reportStopped(calls, started)
+}
+
+// keepOn leaves the gate as it is until somebody interrupts.
+func (d *demo) keepOn(ctx context.Context) error {
+	fmt.Fprintf(d.out, "\nThe gate goes on. Stop it with Ctrl-C.\n  metrics  http://%s/metrics\n", d.app.opsAddr())
+	d.inviteIn()
+	<-ctx.Done()
+	if err := d.app.Stop(); err != nil {
+		return fmt.Errorf("stopping the gate: %w", err)
+	}
+	return nil
 }
 
 // setUp starts the phones, then a gate between them.
@@ -114,7 +122,7 @@ func (d *demo) setUp(ctx context.Context) (err error) {
 
 func (d *demo) config(loopback netip.AddrPort) *Config {
 	c := Default()
-	c.DataDir = filepath.Join(d.dir, "data")
+	c.DataDir = d.dataDir()
 	c.RootKey = store.DefaultRootFile(c.DataDir)
 	c.Disk = store.DiskMarks{} // a minute's recording fits where a gate should stop
 	c.Ops = "127.0.0.1:0"

@@ -22,14 +22,39 @@ type line struct {
 	what string
 }
 
-// report opens the data directory like anybody later, and prints what it proves.
-func (d *demo) report(calls []*demoCall, started time.Time) (err error) {
-	dir := filepath.Join(d.dir, "data")
-	s, err := store.Open(store.Options{Dir: dir, Node: "demo"})
+// reportStopped opens the data directory like anybody later, and prints what it proves.
+func (d *demo) reportStopped(calls []*demoCall, started time.Time) (err error) {
+	s, err := store.Open(store.Options{Dir: d.dataDir(), Node: "demo"})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	return d.report(s, calls, started)
+}
+
+// reportLive prints it while the gate runs, once nothing of the calls is under way.
+func (d *demo) reportLive(calls []*demoCall, started time.Time) error {
+	s := d.app.store.store.Load()
+	if s == nil {
+		return errNoStore
+	}
+	for until := time.Now().Add(sealTime); ; time.Sleep(20 * time.Millisecond) {
+		h, err := s.Health()
+		if err != nil {
+			return err
+		}
+		if len(d.app.gate.Calls()) == 0 && h.Recording == 0 && h.Unsealed == 0 {
+			return d.report(s, calls, started)
+		}
+		if time.Now().After(until) {
+			return errors.New("the recording isn't sealed")
+		}
+	}
+}
+
+func (d *demo) dataDir() string { return filepath.Join(d.dir, "data") }
+
+func (d *demo) report(s *store.Store, calls []*demoCall, started time.Time) error {
 	var failed error
 	for i, dc := range calls {
 		fmt.Fprintf(d.out, "\nCall %d: %s\n", i+1, dc.title)
@@ -42,7 +67,7 @@ func (d *demo) report(calls []*demoCall, started time.Time) (err error) {
 			return err
 		}
 	}
-	if err := d.prove(dir); err != nil {
+	if err := d.prove(d.dataDir()); err != nil {
 		return err
 	}
 	fmt.Fprintf(d.out, "\nAll of it took %.0f s. Everything is in %s\n", time.Since(started).Seconds(), d.dir)

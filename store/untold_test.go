@@ -50,7 +50,7 @@ func TestAHoldIsKeptAndLoggedWhereTheLogHangs(t *testing.T) {
 		t.Helper()
 		release := blockWrites(t, s)
 		defer release()
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond) // keys.db is written within it
 		defer cancel()
 		if err := act(ctx); err == nil {
 			t.Errorf("%s: done without a word to the log", what)

@@ -11,7 +11,7 @@ var recordingWords = map[string]phrase{
 	"recording.size":         {"Size", "Größe"},
 	"recording.ended":        {"Ended because", "Endete, weil"},
 	"recording.id":           {"Recording", "Aufnahme"},
-	"recording.call":         {"Call, as in the program's log", "Anruf, wie im Programmprotokoll"},
+	"recording.call":         {"Call", "Anruf"},
 	"recording.grant":        {"Consent record", "Einwilligungs-Eintrag"},
 	"recording.live":         {"This call is still running. Listen when it is over.", "Dieser Anruf läuft noch. Anhören geht danach."},
 	"recording.restricted":   {"Restricted: nobody plays it or takes it out (GDPR Art. 18).", "Eingeschränkt: Niemand hört sie an oder gibt sie heraus (DSGVO Art. 18)."},

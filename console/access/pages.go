@@ -18,6 +18,7 @@ var pages = map[string][]Role{
 	"GET /calls/live":           calls,
 	"POST /calls/{id}/pause":    calls,
 	"POST /calls/{id}/resume":   calls,
+	"GET /calls/{id}/withdraw":  officers,
 	"POST /calls/{id}/withdraw": officers,
 
 	"GET /recordings":                   finds,

@@ -75,6 +75,16 @@ func (v *visit) why(c office.Call) string {
 	return strings.Join(by, ", ")
 }
 
+// getWithdraw asks once more: what is withdrawn isn't recorded again.
+func getWithdraw(v *visit) error {
+	for _, c := range v.o.Calls(v.who) {
+		if c.ID == v.id() {
+			return v.show("withdraw", "calls", v.t("withdraw.title"), v.callRow(c))
+		}
+	}
+	return office.ErrNoCall
+}
+
 // steer is the handler of what is done to a live call.
 func steer(act string) func(*visit) error {
 	return func(v *visit) error {

@@ -36,6 +36,7 @@ func fixtures() map[string][]any {
 		return requestRow{ID: "q1", Kind: kind, Party: "+442079460018", State: state, Received: rights.Date{Year: 2026, Month: 11, Day: 3}, Due: rights.Date{Year: 2026, Month: 12, Day: 3}, Owed: owed, Left: left}
 	}
 	return map[string][]any{
+		"withdraw":   {callRow{ID: "c1", Remote: hostile, Local: "+441134960123", Direction: "inbound", Started: at}},
 		"login":      {loginBody{Next: "/"}, loginBody{Next: "/", Problem: "login.failed", OIDC: true}},
 		"error":      {errorBody{404, "error.404", "", "error.404.help"}, errorBody{403, "error.403", "trouble.restricted", "error.403.help"}},
 		"calls":      {callsBody{}, callsBody{Live: 3, Recording: 1, Asking: 1, Unrecorded: 1, Calls: []callRow{{ID: "c1", Trunk: "main", Direction: "inbound", Remote: "+442079460018", Local: "+441134960123", Consent: "granted", Recording: "recording", Purpose: "training", Started: at, Lasted: 84 * time.Second, Acts: []string{"pause", "withdraw"}}, {ID: "c2", Trunk: "main", Direction: "outbound", Remote: hostile, Local: "+441134960124", Consent: "asking", Recording: "off", Purpose: "training", Started: at.Add(70 * time.Second), Lasted: 14 * time.Second}, {ID: "c3", Trunk: "main", Direction: "inbound", Remote: "+493090182000", Local: "+441134960125", Consent: "declined", Recording: "off", Started: at.Add(-200 * time.Second), Lasted: 284 * time.Second}}}},

@@ -65,7 +65,7 @@ func (p *Page) Routes() map[string]http.Handler {
 	for pattern, h := range map[string]func(*visit) error{
 		"GET /{$}": home, "GET /login": getLogin, "POST /login": postLogin, "POST /logout": postLogout, "POST /language": postLanguage,
 		"GET /login/oidc": getOIDC, "GET /login/oidc/callback": getOIDCBack,
-		"GET /calls": getCalls, "GET /calls/live": getLive,
+		"GET /calls": getCalls, "GET /calls/live": getLive, "GET /calls/{id}/withdraw": getWithdraw,
 		"POST /calls/{id}/pause": steer(office.Pause), "POST /calls/{id}/resume": steer(office.Resume), "POST /calls/{id}/withdraw": steer(office.Withdraw),
 		"GET /recordings": getRecordings, "POST /recordings": postSearch, "GET /recordings/{id}": getRecording, "GET /recordings/{id}/receipt": getReceipt,
 		"GET /recordings/{id}/loudness.svg": getLoudness, "POST /recordings/{id}/export": postExport,

@@ -330,6 +330,9 @@ func TestWithoutAStoreThePagesSaySo(t *testing.T) {
 	if a := officer.get("/calls"); a.status != http.StatusOK || !strings.Contains(a.body, caller[1:]) {
 		t.Errorf("live calls: %d", a.status)
 	}
+	if a := officer.get("/calls/c1/withdraw"); a.status != http.StatusOK || !strings.Contains(a.body, `action="/calls/c1/withdraw"`) || len(d.live.done) > 0 {
+		t.Errorf("asking before a withdrawal: %d, done: %v", a.status, d.live.done)
+	}
 	if a := officer.post("/calls/c1/pause"); a.to != "/calls?done=calls.done.pause" || fmt.Sprint(d.live.done) != "[pause c1 officer]" {
 		t.Errorf("the pause led to %q, done: %v", a.to, d.live.done)
 	}

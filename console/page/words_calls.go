@@ -33,5 +33,8 @@ var callsWords = map[string]phrase{
 	"calls.done.pause":    {"The recording is paused.", "Die Aufnahme ist pausiert."},
 	"calls.done.resume":   {"The recording goes on.", "Die Aufnahme läuft weiter."},
 	"calls.done.withdraw": {"The recording ended: consent is withdrawn.", "Die Aufnahme ist beendet: Die Einwilligung ist widerrufen."},
-	"calls.open":          {"Open the recording", "Aufnahme öffnen"},
+	"back.calls":          {"Back to the live calls", "Zurück zu den laufenden Anrufen"},
+	"withdraw.title":      {"Withdraw the consent", "Einwilligung widerrufen"},
+	"withdraw.warn":       {"The recording ends for good, and the parties hear that. Whether what was recorded so far is kept is the policy's. Do it only where one of them wants it.", "Die Aufnahme endet endgültig, und die Beteiligten hören das. Ob das bisher Aufgenommene bleibt, sagt die Regel. Tun Sie es nur, wenn jemand von ihnen es will."},
+	"withdraw.submit":     {"Withdraw", "Widerrufen"},
 }

@@ -187,3 +187,11 @@ func (a *App) Stop() error {
 
 // opsAddr is where metrics are served; for tests that let the system choose.
 func (a *App) opsAddr() net.Addr { return a.ops.listener.Addr() }
+
+// consoleURL is where the console is; "": there is none.
+func (a *App) consoleURL() string {
+	if a.console == nil {
+		return ""
+	}
+	return a.console.URL()
+}

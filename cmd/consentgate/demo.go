@@ -143,14 +143,15 @@ func (d *demo) config(loopback netip.AddrPort) *Config {
 
 // inviteIn says how to look at it.
 func (d *demo) inviteIn() {
-	if d.app.console == nil {
+	url := d.app.consoleURL()
+	if url == "" {
 		return
 	}
 	fmt.Fprintf(d.out, `  console  %[1]s
   token    %[2]s  (an officer's; good until the end)
 
   curl -H "Authorization: Bearer %[2]s" %[1]s/api/v1/recordings
-`, d.app.console.URL(), d.token)
+`, url, d.token)
 }
 
 func (d *demo) intro() {

@@ -22,7 +22,7 @@ func serveCommand(ctx context.Context, args []string, _, errs io.Writer) int {
 		return fail(errs, err)
 	}
 	app.Start()
-	log.Info("serving", "node", c.Node, "trunks", len(c.Trunks), "ops", app.opsAddr().String())
+	log.Info("serving", "node", c.Node, "trunks", len(c.Trunks), "ops", app.opsAddr().String(), "console", app.consoleURL())
 	<-ctx.Done()
 	if err := app.Stop(); err != nil {
 		return fail(errs, err)

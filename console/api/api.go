@@ -89,5 +89,8 @@ func (a *API) Deny(w http.ResponseWriter, r *http.Request, status int) {
 		}
 		w.Header().Set("WWW-Authenticate", challenge)
 	}
+	if status == http.StatusForbidden && r.Header.Get("Authorization") == "" {
+		p.Detail = "a session's writes must come from the console's own address with the session's X-CSRF-Token; or your role doesn't include it"
+	}
 	p.write(w)
 }

@@ -2,12 +2,14 @@ package api_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"consentgate/console/access"
+	"consentgate/console/api"
 	"consentgate/internal/sample"
 )
 
@@ -169,6 +171,21 @@ func TestWhoAmI(t *testing.T) {
 		}
 		if me.Name != string(role) || me.Role != string(role) || len(me.May) != n {
 			t.Errorf("%+v", me)
+		}
+	}
+}
+
+// TestASessionsForgedWriteIsToldFromAMissingRole: who uses a page's session from a
+// program learns what it lacks; a token's user has a role only.
+func TestASessionsForgedWriteIsToldFromAMissingRole(t *testing.T) {
+	for token, want := range map[string]bool{"": true, "Bearer x": false} {
+		r, w := httptest.NewRequest("POST", "/api/v1/requests", nil), httptest.NewRecorder()
+		if token != "" {
+			r.Header.Set("Authorization", token)
+		}
+		new(api.API).Deny(w, r, http.StatusForbidden)
+		if told := strings.Contains(w.Body.String(), "X-CSRF-Token"); w.Code != http.StatusForbidden || told != want {
+			t.Errorf("with %q: %d %s", token, w.Code, w.Body)
 		}
 	}
 }

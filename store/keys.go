@@ -57,11 +57,14 @@ type keyring struct {
 
 var errNewer = errors.New("the data directory was made by another version")
 
+// ErrInUse: another gate, or a command, writes to the data directory.
+var ErrInUse = errors.New("another process has it open; only one consentgate may use a data directory")
+
 // openDB opens a database, or makes it: then its name is durable, too.
 func openDB(path string) (*bolt.DB, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 2 * time.Second})
 	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("opening %s: another process has it open; only one consentgate may use a data directory", path)
+		return nil, fmt.Errorf("opening %s: %w", path, ErrInUse)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)

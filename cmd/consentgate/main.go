@@ -26,7 +26,7 @@ usage:
   consentgate serve  --config FILE
   consentgate check  --config FILE                          every error of a configuration at once
   consentgate demo   [--keep]                               three calls on this machine: one yes, one no, one silent
-  consentgate verify --config FILE | --export FILE [--checkpoint FILE]... [--witness-key FILE]... [--vkey FILE]
+  consentgate verify --config FILE | --export FILE [--checkpoint FILE]... [--witness-key FILE]... [--vkey FILE] [--json]
   consentgate verify --proof FILE --vkey FILE
   consentgate proof  --config FILE --from CHECKPOINT --to CHECKPOINT | --entry NUMBER [--payload]
   consentgate verify --certificate FILE --vkey FILE [--grant HASH]   a certificate of erasure

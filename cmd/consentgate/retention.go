@@ -90,6 +90,9 @@ func retentionCommand(ctx context.Context, args []string, out, errs io.Writer) i
 	}
 	if *confirm != "" {
 		if err := confirmRetention(ctx, c, rights.Act{By: *by, At: time.Now(), Reason: *confirm}); err != nil {
+			if errors.Is(err, store.ErrInUse) {
+				err = fmt.Errorf("%w: stop the gate, or have an officer say 'consentgate system confirm-retention' while it runs", err)
+			}
 			return fail(errs, fmt.Errorf("confirming what was stopped: %w", err))
 		}
 		fmt.Fprintln(out, "confirmed; it goes when the gate is started")

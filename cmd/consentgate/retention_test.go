@@ -91,7 +91,7 @@ func TestRetentionIsConfirmedByNameAndReason(t *testing.T) {
 		return s
 	}
 	s := open(0)
-	if code, said := confirm(); code != exitFail || !strings.Contains(said, "another process has it open") {
+	if code, said := confirm(); code != exitFail || !strings.Contains(said, "another process has it open") || !strings.Contains(said, "system confirm-retention") {
 		t.Errorf("with the gate running: exit %d, %s", code, said)
 	}
 	recordOnce(t, s)

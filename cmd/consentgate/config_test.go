@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -308,6 +309,18 @@ func TestAllMistakesAreNamedAtOnce(t *testing.T) {
 	}
 	if errs < 3 {
 		t.Errorf("only\n%s", problems)
+	}
+}
+
+// TestAMistakeIsNamedOnce: what doesn't parse isn't said to be missing, too.
+func TestAMistakeIsNamedOnce(t *testing.T) {
+	users := "console: {users: [{name: dana, role: boss, token_sha256: \"" + strings.Repeat("0", 64) + "\"}]}\n"
+	for mistake, text := range map[string]string{"90x": strings.Replace(minimal, "retention: 90d", "retention: 90x", 1), "boss": minimal + users} {
+		_, problems := ParseConfig("test.yaml", []byte(text))
+		errs := slices.DeleteFunc(problems, func(p Problem) bool { return p.Warning })
+		if len(errs) != 1 || !strings.Contains(errs[0].Text, mistake) {
+			t.Errorf("%s:\n%s", mistake, errs)
+		}
 	}
 }
 

@@ -79,9 +79,12 @@ func (p *parser) user(n *yaml.Node, path string, names map[string]bool) {
 			return v, nil
 		}),
 	})
+	if u.Role == "" {
+		p.errorf(n, path+".role", "is missing: %s", strings.Join(roleNames(), ", "))
+	}
 	switch {
-	case u.Name == "" || u.Role == "":
-		p.errorf(n, path, "a user needs name and role")
+	case u.Name == "":
+		p.errorf(n, path+".name", "is missing: it is stamped on the audit log")
 	case names[u.Name]:
 		p.errorf(n, path+".name", "%q is another user's name, too", u.Name)
 	case u.Password == "" && u.TokenSHA256 == "":

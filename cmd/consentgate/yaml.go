@@ -48,9 +48,19 @@ func (ps Problems) String() string {
 type reader struct {
 	file     string
 	problems Problems
+	wrong    map[string]bool // paths with an error
 }
 
+// errorf notes an error, but no second one of the same path: a value that doesn't
+// parse isn't missing, too.
 func (r *reader) errorf(n *yaml.Node, path, format string, args ...any) {
+	if r.wrong[path] {
+		return
+	}
+	if r.wrong == nil {
+		r.wrong = map[string]bool{}
+	}
+	r.wrong[path] = true
 	r.note(n, false, path, format, args...)
 }
 

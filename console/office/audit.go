@@ -32,18 +32,7 @@ func (o *Office) AuditEntries(ctx context.Context, p access.Principal, after int
 	if after < -1 || limit < 1 || limit > MaxEntries {
 		return nil, false, fmt.Errorf("%w: after is an entry's number, limit 1 to %d", ErrInput, MaxEntries)
 	}
-	each := func(e store.Entry) bool {
-		if len(out) == limit {
-			more = true
-			return false
-		}
-		a := AuditEntry{Seq: e.Seq, At: e.At, Type: e.Type, Leaf: e.Leaf}
-		if e.Payload != nil {
-			a.Payload = shownPayload(p, e.Payload)
-		}
-		out = append(out, a)
-		return ctx.Err() == nil
-	}
+	each := func(e store.Entry) bool { return shownEntry(ctx, p, e, limit, &out, &more) }
 	if kind == "" {
 		err = s.Entries(after+1, each)
 	} else {
@@ -53,6 +42,21 @@ func (o *Office) AuditEntries(ctx context.Context, p access.Principal, after int
 		err = ctx.Err()
 	}
 	return out, more, err
+}
+
+// shownEntry adds an entry to a page as somebody's role sees it, and reports whether
+// another is wanted. more becomes true where the page is full.
+func shownEntry(ctx context.Context, p access.Principal, e store.Entry, limit int, page *[]AuditEntry, more *bool) bool {
+	if len(*page) == limit {
+		*more = true
+		return false
+	}
+	a := AuditEntry{Seq: e.Seq, At: e.At, Type: e.Type, Leaf: e.Leaf}
+	if e.Payload != nil {
+		a.Payload = shownPayload(p, e.Payload)
+	}
+	*page = append(*page, a)
+	return ctx.Err() == nil
 }
 
 // AuditExport writes the whole log as JSON lines, for 'consentgate verify --export'.

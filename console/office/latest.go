@@ -19,16 +19,7 @@ func (o *Office) AuditLatest(ctx context.Context, p access.Principal, before int
 		return nil, false, fmt.Errorf("%w: limit is 1 to %d", ErrInput, MaxEntries)
 	}
 	err = s.EntriesBefore(before, kind, func(e store.Entry) bool {
-		if len(out) == limit {
-			more = true
-			return false
-		}
-		a := AuditEntry{Seq: e.Seq, At: e.At, Type: e.Type, Leaf: e.Leaf}
-		if e.Payload != nil {
-			a.Payload = shownPayload(p, e.Payload)
-		}
-		out = append(out, a)
-		return ctx.Err() == nil
+		return shownEntry(ctx, p, e, limit, &out, &more)
 	})
 	if err == nil {
 		err = ctx.Err()

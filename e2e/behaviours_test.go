@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"consentgate/internal/sipp"
 )
 
 // sippParts are what the scenarios of testdata/sipp share, by name.
@@ -120,17 +122,17 @@ func (p play) run(t *testing.T) (err error) {
 	if !p.inbound {
 		calling, answering, to = pbx, carrier, g.PBX
 	}
-	server := startSipp(t, "called", p.called, answering, "", 1, "-timeout", "30s")
-	client := startSipp(t, "caller", p.caller, calling, to, 1, "-timeout", "30s")
+	server := sipp.Start(t, "called", p.called, answering, "", 1, "-timeout", "30s")
+	client := sipp.Start(t, "caller", p.caller, calling, to, 1, "-timeout", "30s")
 	both := make(chan error, 2)
-	for _, s := range []*sipp{server, client} {
-		go func() { both <- s.ended() }()
+	for _, s := range []*sipp.Run{server, client} {
+		go func() { both <- s.Ended() }()
 	}
 	for range 2 {
 		if e := <-both; e != nil && err == nil {
 			err = e
-			_ = server.cmd.Process.Kill() // it would wait for long
-			_ = client.cmd.Process.Kill()
+			server.Kill() // it would wait for long
+			client.Kill()
 		}
 	}
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"consentgate/internal/sipp"
 )
 
 // plainProxy is the measure: kamailio stays in the path and looks at nothing but
@@ -70,13 +72,13 @@ func (l load) run(calls int) time.Duration {
 	}
 	patience := fmt.Sprintf("%ds", calls/l.rate+60)
 	more := []string{"-buff_size", "4194304", "-timeout", patience} // sipp's own 64 KiB overflow when it is held up
-	server := startSipp(l.t, "called", quiet(uas("")), l.called, "", calls, more...)
+	server := sipp.Start(l.t, "called", quiet(sipp.Called("")), l.called, "", calls, more...)
 	start := time.Now()
-	client := startSipp(l.t, "caller", quiet(uac("100", "", 100*time.Millisecond)), l.caller, l.to, calls,
+	client := sipp.Start(l.t, "caller", quiet(sipp.Caller("100", "", 100*time.Millisecond)), l.caller, l.to, calls,
 		append(more, "-r", strconv.Itoa(l.rate), "-l", strconv.Itoa(20*l.rate))...)
-	client.wait()
+	client.Wait()
 	took := time.Since(start)
-	server.wait()
+	server.Wait()
 	return took
 }
 

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"consentgate/internal/sipp"
 )
 
 // carrierProxy is a carrier's edge: it challenges who calls in from the trunk and
@@ -72,10 +74,10 @@ func TestACarriersProxy(t *testing.T) {
 			if trunkCalls {
 				calling, answering, to = pbx, subscriber, g.PBX
 			}
-			server := startSipp(t, "called", called, answering, "", 1, "-timeout", "30s")
-			client := startSipp(t, "caller", caller, calling, to, 1, "-timeout", "30s", "-auth_uri", "100@"+to)
-			client.wait()
-			server.wait()
+			server := sipp.Start(t, "called", called, answering, "", 1, "-timeout", "30s")
+			client := sipp.Start(t, "caller", caller, calling, to, 1, "-timeout", "30s", "-auth_uri", "100@"+to)
+			client.Wait()
+			server.Wait()
 			g.until("nothing is left", func() bool { return g.metric("calls_active") == 0 })
 			if n := g.metric("sip_unexpected_total"); n != 0 {
 				t.Errorf("%v unexpected events\n%s", n, g.log)

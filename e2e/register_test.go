@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"consentgate/internal/sipp"
 )
 
 // kamailioConfig is what every Kamailio here has; its routes come behind it.
@@ -158,20 +160,20 @@ func registration(user, registrar, contact, back string, expires int) string {
 // registers runs such a registration by way of a gate.
 func registers(t *testing.T, g *gate, at, user, registrar, contact, back string, expires int) {
 	t.Helper()
-	startSipp(t, "registrant", registration(user, registrar, contact, back, expires), at, g.PBX, 1).wait()
+	sipp.Start(t, "registrant", registration(user, registrar, contact, back, expires), at, g.PBX, 1).Wait()
 }
 
 // rings calls an address of record at the registrar; the phone there answers and
 // must see its own Contact called.
 func rings(t *testing.T, at, user, registrar, file string) {
 	t.Helper()
-	called := strings.Replace(uas(file), `<recv request="INVITE" crlf="true" rrs="true"/>`,
+	called := strings.Replace(sipp.Called(file), `<recv request="INVITE" crlf="true" rrs="true"/>`,
 		fmt.Sprintf(`<recv request="INVITE" crlf="true" rrs="true"><action><ereg regexp="^INVITE sip:100@%s;line=x SIP/2.0" search_in="msg" check_it="true" assign_to="1"/></action></recv>
   <Reference variables="1"/>`, at), 1)
-	server := startSipp(t, "called", called, at, "", 1)
-	client := startSipp(t, "caller", uac(user, file, 300*time.Millisecond), freePort(t), registrar, 1)
-	client.wait()
-	server.wait()
+	server := sipp.Start(t, "called", called, at, "", 1)
+	client := sipp.Start(t, "caller", sipp.Caller(user, file, 300*time.Millisecond), freePort(t), registrar, 1)
+	client.Wait()
+	server.Wait()
 }
 
 const bypassAll = "  - {name: all, numbers: [\"*\"], action: bypass}\n"
@@ -187,9 +189,9 @@ func TestARegisteredTrunk(t *testing.T) {
 	startKamailio(t, carrier, registrar)
 	g := startGate(t, setup{carrierPeer: carrier, pbxPeer: freePort(t), policies: bypassAll})
 	file := filepath.Join(t.TempDir(), "say.pcap")
-	p := newPcap()
-	p.tone(440, 200*time.Millisecond)
-	p.write(t, file)
+	p := sipp.NewCapture()
+	p.Tone(440, 200*time.Millisecond)
+	p.Write(t, file)
 	one, two := freePort(t), freePort(t)
 	for user, at := range map[string]string{"100": one, "200": two} {
 		contact := fmt.Sprintf("<sip:100@%s;line=x>;+sip.instance=\"[$urn]\"", at)

@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"consentgate/internal/mutate":     {},
 	"consentgate/internal/sample":     {"consent", "store"},
 	"consentgate/internal/scenario":   {"internal/phone"},
+	"consentgate/internal/sipp":       {},
 	"consentgate/media/codec":         {},
 	"consentgate/media/dtmf":          {"consent"},
 	"consentgate/media/quality":       {},

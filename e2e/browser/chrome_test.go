@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -36,15 +37,21 @@ const chromium = "/usr/bin/chromium"
 // chrome is one for all tests, started by the first; stopChrome ends it.
 func chrome(t *testing.T) context.Context {
 	t.Helper()
-	if _, err := os.Stat(chromium); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("there is no Chromium: %v", err)
-		}
-		t.Skip("NOT TESTED: there is no Chromium; Debian: chromium")
-	}
+	needs(t, chromium, "chromium")
 	b := shared()
 	must(t, b.err)
 	return b.ctx
+}
+
+// needs skips a test without a program; in CI it must be there.
+func needs(t *testing.T, program, debian string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skipf("NOT TESTED: %v; Debian: %s", err, debian)
+	}
 }
 
 type running struct {

@@ -2,7 +2,9 @@ package browser
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +103,15 @@ func TestAnOfficersDay(t *testing.T) {
 // be, and both sides are in it.
 func (b *tab) hear(least time.Duration) {
 	b.t.Helper()
+	b.play(least)
+	if s := b.decode(); s.Levels[0] < 0.01 || s.Levels[1] < 0.01 {
+		b.t.Errorf("decoded, it has the levels %v", s.Levels)
+	}
+}
+
+// play has the player play the recording's beginning.
+func (b *tab) play(least time.Duration) {
+	b.t.Helper()
 	until(b.t, "the loudness is drawn", func() bool { return eval[bool](b, `document.querySelector("#wave img").naturalWidth > 0`) })
 	length := eval[float64](b, `new Promise((ok, no) => {
 		const a = document.getElementById("player");
@@ -111,14 +122,44 @@ func (b *tab) hear(least time.Duration) {
 	if length < least.Seconds() || length > least.Seconds()+20 {
 		b.t.Errorf("the player says that the recording takes %.1f s", length)
 	}
-	loud := eval[[]float64](b, `fetch(document.getElementById("player").src).then(r => r.arrayBuffer()).then(bytes => new OfflineAudioContext(2, 8000, 8000).decodeAudioData(bytes)).then(sound => {
-		const out = [sound.numberOfChannels, sound.duration];
-		for (let c = 0; c < sound.numberOfChannels; c++) out.push(Math.sqrt(sound.getChannelData(c).reduce((sum, x) => sum + x * x, 0) / sound.length));
+	if s := b.decode(); len(s.Levels) != 2 || math.Abs(s.Seconds-length) > 0.1 {
+		b.t.Fatalf("the player says that the recording takes %.1f s; decoded, it is %+v", length, s)
+	}
+}
+
+// sound is a recording as the browser decodes it. Levels and Shares have a value for
+// each channel: its RMS, and how much of its energy is at some frequencies, in Hz.
+type sound struct {
+	Seconds float64
+	Levels  []float64
+	Shares  [][]float64
+}
+
+// decode looks at frequencies (multiples of 8 Hz) an eighth of a second at a time.
+func (b *tab) decode(hz ...int) sound {
+	b.t.Helper()
+	list, err := json.Marshal(append([]int{}, hz...))
+	must(b.t, err)
+	return eval[sound](b, `fetch(document.getElementById("player").src).then(r => r.arrayBuffer()).then(bytes => new OfflineAudioContext(2, 8000, 8000).decodeAudioData(bytes)).then(sound => {
+		const out = {Seconds: sound.duration, Levels: [], Shares: []};
+		for (let c = 0; c < sound.numberOfChannels; c++) {
+			const pcm = sound.getChannelData(c), energy = pcm.reduce((sum, x) => sum + x * x, 0);
+			out.Levels.push(Math.sqrt(energy / pcm.length));
+			out.Shares.push(`+string(list)+`.map(hz => {
+				let at = 0;
+				for (let from = 0; from + 1000 <= pcm.length; from += 1000) {
+					let re = 0, im = 0;
+					for (let i = 0; i < 1000; i++) {
+						re += pcm[from + i] * Math.cos(2 * Math.PI * hz * i / 8000);
+						im += pcm[from + i] * Math.sin(2 * Math.PI * hz * i / 8000);
+					}
+					at += 2 * (re * re + im * im) / 1000;
+				}
+				return at / energy;
+			}));
+		}
 		return out;
 	})`)
-	if len(loud) != 4 || loud[1] < least.Seconds() || loud[2] < 0.01 || loud[3] < 0.01 {
-		b.t.Errorf("decoded, it has channels, length and levels %v", loud)
-	}
 }
 
 // erase goes through the form that asks twice.

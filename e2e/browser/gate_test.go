@@ -27,13 +27,12 @@ const (
 	promptHz = 1000
 )
 
-// gate is the real program, with a console, and an agent's phone behind it.
+// gate is the real program, with a console, and mostly an agent's phone behind it.
 type gate struct {
 	t       *testing.T
 	log     *safeBuffer
 	carrier netip.AddrPort
 	url     string
-	agent   *phone.Phone
 	calls   chan *phone.Call // the agent's ends
 }
 
@@ -94,19 +93,28 @@ var users = []struct{ name, role string }{{"dana", "officer"}, {"omar", "operato
 // start runs it; extra are more lines of console, where PORT is the console's.
 func start(t *testing.T, extra string) *gate {
 	t.Helper()
-	path, err := program()
-	must(t, err)
-	dir := t.TempDir()
-	g := &gate{t: t, log: &safeBuffer{}, calls: make(chan *phone.Call, 16)}
-	g.agent, err = phone.New(phone.Config{Name: "+441134960123", Listen: netip.MustParseAddrPort("127.0.0.1:0"), Incoming: func(c *phone.Call) {
+	calls := make(chan *phone.Call, 16)
+	agent, err := phone.New(phone.Config{Name: "+441134960123", Listen: netip.MustParseAddrPort("127.0.0.1:0"), Incoming: func(c *phone.Call) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if c.Answer(ctx) == nil {
-			g.calls <- c
+			calls <- c
 		}
 	}})
 	must(t, err)
-	t.Cleanup(func() { must(t, g.agent.Close()) })
+	t.Cleanup(func() { must(t, agent.Close()) })
+	g := startBefore(t, agent.Addr().String(), extra)
+	g.calls = calls
+	return g
+}
+
+// startBefore runs it before a PBX of the test's own.
+func startBefore(t *testing.T, behind, extra string) *gate {
+	t.Helper()
+	path, err := program()
+	must(t, err)
+	dir := t.TempDir()
+	g := &gate{t: t, log: &safeBuffer{}}
 	tone := make([]int16, prompt.Rate*2/5)
 	for i := range tone {
 		tone[i] = int16(8000 * math.Sin(2*math.Pi*promptHz*float64(i)/prompt.Rate))
@@ -142,7 +150,7 @@ ops: {listen: "%s"}
 console:
   listen: "%s"
 %s  users:
-%s`, dir, dir, carrier, pbx, g.agent.Addr(), dir, ops, console, extra, people.String())), 0o600))
+%s`, dir, dir, carrier, pbx, behind, dir, ops, console, extra, people.String())), 0o600))
 	cmd := exec.Command(path, "serve", "--config", config)
 	cmd.Stderr = g.log
 	must(t, cmd.Start())

@@ -28,6 +28,10 @@ type metrics struct {
 	sectionsRefused prometheus.Counter
 }
 
+// outcomes are what becomes of calls, as calls_total has it.
+var outcomes = []string{"answered", "cancelled", "challenged", "expired", "failed", "media_lost", "redirected", "refused",
+	"refused_recording", "timeout"}
+
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	name := func(s string) string { return "consentgate_" + s }
@@ -104,11 +108,16 @@ func (m *metrics) watch(reg prometheus.Registerer, g *Gate) {
 	}
 }
 
-// trunk makes a trunk's series, at 0.
+// trunk makes a trunk's series, at 0: a rate can't tell of what makes a series begin.
 func (m *metrics) trunk(name string) {
 	m.active.WithLabelValues(name)
 	m.audioMissing.WithLabelValues(name, "carrier")
 	m.audioMissing.WithLabelValues(name, "pbx")
+	for _, dir := range []consent.Direction{consent.Inbound, consent.Outbound} {
+		for _, o := range outcomes {
+			m.calls.WithLabelValues(name, string(dir), o)
+		}
+	}
 	for _, k := range []consent.Kind{consent.Granted, consent.Declined, consent.Silent, consent.WrongKey, consent.HungUp,
 		consent.Withdrawn, consent.Bypassed, consent.Failed} {
 		m.consent.WithLabelValues(name, string(k))

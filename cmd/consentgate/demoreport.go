@@ -70,7 +70,7 @@ func (d *demo) report(s *store.Store, calls []*demoCall, started time.Time) erro
 	if err := d.prove(d.dataDir()); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\nAll of it took %.0f s. Everything is in %s\n", time.Since(started).Seconds(), d.dir)
+	fmt.Fprintf(d.out, "\nAll of it took %.0f s. Everything stays in %s until you delete it.\n", time.Since(started).Seconds(), d.dir)
 	return failed
 }
 

@@ -492,7 +492,7 @@ func TestCheckSaysWhatIsWrongAndHowItExits(t *testing.T) {
 		code int
 		out  string
 	}{
-		{[]string{"check", "--config", exampleFile}, 0, "is sound: 1 trunks, 2 policies"},
+		{[]string{"check", "--config", exampleFile}, 0, "is sound: 1 trunk, 2 policies"},
 		{[]string{"check", "--config", bad}, 1, "bad.yaml:1: nothing: unknown key"},
 		{[]string{"check", "--config", bad}, 1, "trunks: is missing"},
 		{[]string{"check", "--config", "no-such-file"}, 1, "no such file"},

@@ -157,9 +157,17 @@ func checkCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 	c, code, ok := loadFor(*path, errs)
 	if ok {
 		c.tryDomains(ctx, out, errs)
-		fmt.Fprintf(out, "%s is sound: %d trunks, %d policies\n", *path, len(c.Trunks), len(c.Policies))
+		fmt.Fprintf(out, "%s is sound: %s, %s\n", *path, many(len(c.Trunks), "trunk", "trunks"), many(len(c.Policies), "policy", "policies"))
 	}
 	return code
+}
+
+// many is a count with its noun.
+func many(n int, one, more string) string {
+	if n == 1 {
+		more = one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 func versionCommand(_ context.Context, _ []string, out, _ io.Writer) int {

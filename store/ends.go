@@ -14,6 +14,7 @@ type ending struct {
 	length    time.Duration
 	reason    string
 	truncated bool
+	gaps      *loggedGaps
 	file      sealedSum // of the sealed file; zero where there is none
 }
 
@@ -33,7 +34,7 @@ func (e ending) outcome() string {
 // logEnd notes a recording's end in the log, once, and in its summary.
 func (s *Store) logEnd(ctx context.Context, id string, r row, e ending) error {
 	ev := recordingEvent{Recording: id, Grant: r.Grant.String(), Frames: e.frames, Bytes: e.bytes,
-		Hash: hex.EncodeToString(e.hash[:]), Seconds: e.length.Seconds(), Reason: e.reason, Truncated: e.truncated, Size: e.file.size}
+		Hash: hex.EncodeToString(e.hash[:]), Seconds: e.length.Seconds(), Reason: e.reason, Truncated: e.truncated, Gaps: e.gaps, Size: e.file.size}
 	if e.file.size > 0 {
 		ev.File = hex.EncodeToString(e.file.sha256[:])
 	}

@@ -170,18 +170,19 @@ func decodePayload(e Entry, v any) bool {
 
 // recordingEvent is the payload of the recording.* entries that recorders make.
 type recordingEvent struct {
-	Recording string  `json:"recording,omitempty"`
-	Grant     string  `json:"grant"`
-	Call      string  `json:"call,omitempty"`
-	Frames    uint64  `json:"frames,omitempty"`
-	Bytes     int64   `json:"bytes,omitempty"`
-	Hash      string  `json:"hash,omitempty"` // running SHA-256 over the frames
-	Seconds   float64 `json:"seconds,omitempty"`
-	Reason    string  `json:"reason,omitempty"`
-	Truncated bool    `json:"truncated,omitempty"`
-	File      string  `json:"file,omitempty"`     // SHA-256 of the sealed file
-	Size      int64   `json:"size,omitempty"`     // its bytes
-	Payloads  []int64 `json:"payloads,omitempty"` // of recording.erased: the entries whose payloads went with it
+	Recording string      `json:"recording,omitempty"`
+	Grant     string      `json:"grant"`
+	Call      string      `json:"call,omitempty"`
+	Frames    uint64      `json:"frames,omitempty"`
+	Bytes     int64       `json:"bytes,omitempty"`
+	Hash      string      `json:"hash,omitempty"` // running SHA-256 over the frames
+	Seconds   float64     `json:"seconds,omitempty"`
+	Reason    string      `json:"reason,omitempty"`
+	Truncated bool        `json:"truncated,omitempty"`
+	Gaps      *loggedGaps `json:"gaps,omitempty"`     // of recording.sealed; those of earlier versions have none
+	File      string      `json:"file,omitempty"`     // SHA-256 of the sealed file
+	Size      int64       `json:"size,omitempty"`     // its bytes
+	Payloads  []int64     `json:"payloads,omitempty"` // of recording.erased: the entries whose payloads went with it
 }
 
 // anchorEvent is the payload of recording.anchor.

@@ -132,3 +132,11 @@ func (r *Recording) End(seconds int) time.Time {
 
 // NoteRefusals logs what didn't open, as the clerk does.
 func (s *Store) NoteRefusals() { s.noteRefusals() }
+
+// MoveLoggedGap has the first gap of a recording that is being sealed end later in
+// the log than in its file.
+func (s *Store) MoveLoggedGap(id string, by float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending[id].made.gaps.List[0].To += by
+}

@@ -19,6 +19,8 @@ type liveFile struct {
 	file   *reader
 	frames *frames
 	scout  scout
+	gaps   gapMap
+	noted  []Gap
 	length time.Duration
 	reason string
 }
@@ -41,7 +43,8 @@ func (s *Store) openLive(e *ended) (*liveFile, error) {
 
 func (in *liveFile) close() error { return in.file.Close() }
 
-// copy gives the records of the good frames that count.
+// copy gives the records of the good frames that count. put has the gap map take
+// them.
 func (in *liveFile) copy(put func(content) error) error {
 	for in.frames.count < in.e.most {
 		plain, err := in.frames.next()
@@ -54,7 +57,10 @@ func (in *liveFile) copy(put func(content) error) error {
 		d := decoder{b: plain}
 		for c, ok := d.next(); ok; c, ok = d.next() {
 			in.length = max(in.length, c.at, c.to)
-			if c.kind == recEnd {
+			switch c.kind {
+			case recGap:
+				in.noted = append(in.noted, Gap{c.party, c.text, c.at, c.to})
+			case recEnd:
 				in.reason = c.text
 			}
 			if err := errors.Join(in.scout.take(c), put(c)); err != nil {
@@ -76,6 +82,7 @@ func (in *liveFile) capture(w io.Writer) (digest [sha256.Size]byte, err error) {
 		index.take(c, out.off)
 		return out.put(c)
 	})
+	in.gaps = index.gaps
 	if err != nil || in.frames.count == 0 {
 		return digest, err
 	}
@@ -84,9 +91,11 @@ func (in *liveFile) capture(w io.Writer) (digest [sha256.Size]byte, err error) {
 	return [sha256.Size]byte(out.digest.Sum(nil)), err
 }
 
-// ending is how the recording ended, when its frames have been read.
+// ending is how the recording ended, when its frames have been read. It is to be
+// called once.
 func (in *liveFile) ending() ending {
-	e := ending{progress: progress{frames: in.frames.count, hash: in.frames.hash, bytes: in.frames.offset}, length: in.length, reason: in.reason}
+	e := ending{progress: progress{frames: in.frames.count, hash: in.frames.hash, bytes: in.frames.offset}, length: in.length, reason: in.reason,
+		gaps: tellGaps(in.gaps.gaps(in.noted, in.length))}
 	switch {
 	case in.frames.count < in.e.least:
 		e.truncated = true

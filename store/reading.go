@@ -43,7 +43,8 @@ var ErrDamaged = errors.New("the recording is damaged")
 // Check reads a recording to its end and compares it with the log: that every
 // packet is there as it was written, in order; that its file is, byte for byte,
 // the one that was logged when it was sealed, made of as many live frames with
-// the same hash; that it was made under the consent its key is bound to.
+// the same hash and the same gaps; that it was made under the consent its key is
+// bound to.
 // ErrDamaged: it isn't so. A recording that is still being written is read as
 // far as it has come.
 func (s *Store) Check(ctx context.Context, id string) (Reading, error) {
@@ -72,6 +73,9 @@ func (s *Store) Check(ctx context.Context, id string) (Reading, error) {
 	if hash := hex.EncodeToString(got.Hash[:]); got.Frames != logged.Frames || hash != logged.Hash {
 		return got, fmt.Errorf("%w: it has %d frames with hash %s, the log says %d with %s", ErrDamaged,
 			got.Frames, hash, logged.Frames, logged.Hash)
+	}
+	if why := logged.Gaps.differ(got.Gaps); why != "" {
+		return got, fmt.Errorf("%w: %s", ErrDamaged, why)
 	}
 	if r.File == nil || logged.File == "" { // the frames are the file; or it was sealed after an end of an earlier version
 		return got, nil

@@ -213,7 +213,7 @@ func (s *Store) settleSealed(id string, r row) (done bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	e := ending{progress: progress{frames: got.Frames, hash: got.Hash}, length: got.Length, reason: got.Reason}
+	e := ending{progress: progress{frames: got.Frames, hash: got.Hash}, length: got.Length, reason: got.Reason, gaps: tellGaps(got.Gaps)}
 	if !got.Final {
 		e.reason, e.truncated = "truncated: the recorder failed", true
 	}

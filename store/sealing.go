@@ -225,7 +225,7 @@ func (s *Store) makeSealed(e *ended, erase bool) (m *made, err error) {
 	}
 	defer func() { err = errors.Join(err, in.close()) }()
 	if erase {
-		if err := in.copy(func(content) error { return nil }); err != nil {
+		if err := in.copy(func(c content) error { in.gaps.take(c); return nil }); err != nil {
 			return nil, err
 		}
 		return &made{ending: in.ending()}, nil

@@ -49,9 +49,10 @@ type anchorAt struct {
 	At   int64  `json:"at"` // ticks, 16,000 a second
 }
 
-// indexer makes the index of a capture while it is written.
+// indexer makes the index of a capture while it is written, and its gap map: both
+// need the places of the packets, which are found once.
 type indexer struct {
-	stage stage
+	gaps  gapMap
 	index timeIndex
 	every time.Duration
 	next  time.Duration
@@ -65,19 +66,18 @@ func (x *indexer) take(c content, offset int64) {
 			x.index.Forms = append(x.index.Forms, formAt{offset, c.party, c.pt, coding{c.text, c.clockRate}})
 		}
 	}
-	nowhere := func(consent.Party, arrived) {}
 	if c.kind == recRTP {
-		x.stage.due(ticksOf(c.at), nowhere)
-		if c.at >= x.next && x.stage.quiet() {
+		x.gaps.stage.due(ticksOf(c.at), x.gaps.put)
+		if c.at >= x.next && x.gaps.stage.quiet() {
 			x.point(c.at, offset)
 		}
 	}
-	x.stage.take(c, nowhere)
+	x.gaps.take(c)
 }
 
 func (x *indexer) point(at time.Duration, offset int64) {
 	p := point{Offset: offset, At: at.Microseconds()}
-	for i, placer := range x.stage.placers {
+	for i, placer := range x.gaps.stage.placers {
 		if a := placer.anchor; a.placed {
 			p.Anchors[i] = anchorAt{coding{a.codec.Name, a.codec.Clock}, a.ssrc, a.base, a.at}
 		}

@@ -51,9 +51,9 @@ const (
 	near  = time.Second // how far they lie apart at most
 )
 
-// joined joins short neighbours of one party and cause. The gaps are in the order
+// Joined joins short neighbours of one party and cause. The gaps are in the order
 // of their beginnings, and stay so.
-func joined(gaps []Gap) (out []Gap) {
+func Joined(gaps []Gap) (out []Gap) {
 	last := map[Gap]int{} // by party and cause: which is the last of them, if it was short
 	for _, g := range gaps {
 		of := Gap{Party: g.Party, Cause: g.Cause}

@@ -20,7 +20,7 @@ func TestShortGapsCloseTogetherAreToldAsOne(t *testing.T) {
 		g.Times, g.Missing = times, missing*ms
 		return g
 	}
-	got := joined([]Gap{
+	got := Joined([]Gap{
 		gap(0, "loss", 0, 20), gap(1, "loss", 10, 30), gap(0, "pause", 100, 5000), gap(0, "loss", 1000, 1100), gap(0, "loss", 2100, 3100),
 		gap(0, "loss", 4101, 4200), // more than a second behind the one before
 		gap(0, "loss", 4300, 5301), // longer than a second
@@ -52,7 +52,7 @@ func TestJoiningGapsLosesNone(t *testing.T) {
 			gaps, ends[p] = append(gaps, Gap{Party: consent.Party(p), Cause: []string{"loss", "no-rtp"}[r.IntN(2)], From: from, To: to}), to
 		}
 		slices.SortStableFunc(gaps, func(a, b Gap) int { return int(a.From - b.From) })
-		told := joined(gaps)
+		told := Joined(gaps)
 		var times int
 		var missing, before time.Duration
 		for _, g := range gaps {

@@ -228,7 +228,7 @@ func (c *Case) gapsFor(r Reader) (out []Gap) {
 			out = append(out, g)
 		}
 	}
-	return joined(out)
+	return Joined(out)
 }
 
 func gapList(gaps []Gap) []node {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -205,5 +206,44 @@ func TestARecordingIsAsLongAsTheClockSays(t *testing.T) {
 	}))
 	if seconds != clock.Seconds() {
 		t.Errorf("the log says %v s", seconds)
+	}
+}
+
+// TestTheLogsGapsAreThoseOfTheFileOnABadNetwork: late, early, lost and torn packets,
+// other streams, codecs that aren't known. What was found while sealing is found
+// again, or a good recording were taken to be damaged.
+func TestTheLogsGapsAreThoseOfTheFileOnABadNetwork(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	s, _ := kit(t)
+	for n := range 8 {
+		r, err := s.Create(context.Background(), grant(t, s.Audit(), fmt.Sprint("c", n)))
+		must(t, err, r.Format(consent.Remote, 0, "PCMU", 8000), r.Format(consent.Local, 0, "odd", 8000))
+		at, ssrc := r.End(0), [2]uint32{1, 2}
+		for i := range 600 {
+			at = at.Add(time.Duration(rnd.IntN(40)) * time.Millisecond)
+			p := consent.Party(rnd.IntN(2))
+			raw := packet(uint16(i+rnd.IntN(4)), uint32(i*160), ssrc[p], 0x11)
+			switch rnd.IntN(40) {
+			case 0:
+				raw = raw[:rnd.IntN(len(raw))]
+			case 1:
+				ssrc[p]++
+			case 2:
+				at = at.Add(time.Duration(rnd.IntN(3000)) * time.Millisecond)
+			case 3:
+				must(t, r.Gap(p, "pause", at.Add(-time.Second), at))
+			case 4:
+				must(t, r.Format(p, 0, []string{"PCMU", "G722", "odd"}[rnd.IntN(3)], 8000))
+			}
+			must(t, r.WriteRTP(p, at, raw))
+		}
+		must(t, r.Seal(at.Add(time.Duration(rnd.IntN(3000))*time.Millisecond), "hang-up"))
+		got, err := s.Check(context.Background(), r.ID())
+		if _, ok := gapsInLog(t, s, r.ID()); err != nil || !ok || len(got.Gaps) == 0 {
+			t.Errorf("%d: %d gaps, in the log: %v, %v", n, len(got.Gaps), ok, err)
+		}
 	}
 }

@@ -286,7 +286,7 @@ var mutations = []mutation{
 		"	if err == nil {\n		f.pair = read", "	if true {\n		f.pair = read",
 		"./console/certificate", "TestChangedFilesAreShownAtTheNextHandshake"},
 	{"console: loudness is drawn for any purpose", "console/office/loudness.go",
-		"	if err := o.mayUse(ctx, s, p, sum, purpose, store.Play); err != nil {", "	if false {",
+		"	if err := o.mayUse(ctx, s, p, sum, purpose, store.Play); err != nil {", "	if err := o.mayUse(ctx, s, p, sum, sum.Purpose, store.Play); err != nil {",
 		"./console/page", "TestLoudnessNeedsThePurposeAndShowsWhoSpoke"},
 	{"console: an erasure needn't be confirmed", "console/page/acts.go",
 		"v.form(\"confirm\") != \"yes\" || ", "",

@@ -46,9 +46,10 @@ func run(only string) error {
 		workers.Wait()
 		close(results)
 	}()
-	missed := 0
+	tried, missed := 0, 0
 	var errs []error
 	for r := range results {
+		tried++
 		switch {
 		case r.err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", r.name, r.err))
@@ -58,6 +59,9 @@ func run(only string) error {
 		default:
 			fmt.Printf("caught  %-48s %s, %.1f s\n", r.name, r.tests, r.took.Seconds())
 		}
+	}
+	if tried == 0 {
+		errs = append(errs, fmt.Errorf("no mutation is named %q", only))
 	}
 	if missed > 0 {
 		errs = append(errs, fmt.Errorf("%d mutations weren't noticed", missed))
@@ -142,7 +146,8 @@ func (m mutation) try(dir string) (verdict string, err error) {
 	}
 	defer func() { err = errors.Join(err, os.WriteFile(path, was, 0o600)) }()
 	// Without the paths of the copy in them, what one copy compiled is the others', too.
-	out, err := goIn(dir, "test", "-trimpath", "-count=1", "-timeout", "40s", "-run", m.tests, m.packages)
+	// A test that only starves beside others must not pass for one that notices.
+	out, err := goIn(dir, "test", "-trimpath", "-count=1", "-timeout", "120s", "-run", m.tests, m.packages)
 	switch {
 	case strings.Contains(out, " failed]"): // [build failed], [setup failed]
 		return "", fmt.Errorf("the mutation doesn't compile: %s", out)

@@ -125,9 +125,7 @@ func (l *Leg) packet(data []byte, from netip.AddrPort, at time.Time) {
 	l.came.Add(1)
 	bridged := l.relay.bridged.Load()
 	y := l.means(h.pt)
-	if y.event == 0 {
-		l.watch.heard(y, h, at)
-	}
+	l.watch.heard(y, h, at)
 	if l.heed(p, y, h, data, bridged, at) {
 		l.relay.drop(ourKey)
 		return

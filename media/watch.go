@@ -24,13 +24,17 @@ type watch struct {
 	missed atomic.Bool // it was told that none comes
 }
 
-// heard takes a packet of speech.
+// heard takes a packet. An event is no audio: who only presses keys is missed.
 func (w *watch) heard(y *payload, h header, at time.Time) {
-	w.last.Store(at.UnixNano())
-	if y.speech {
-		w.codec = y.Name
-		w.speech.Observe(h.ssrc, h.seq, h.ts, y.ClockRate, at)
+	if y.event == 0 {
+		w.last.Store(at.UnixNano())
 	}
+	if !y.speech {
+		w.speech.Count(h.ssrc, h.seq)
+		return
+	}
+	w.codec = y.Name
+	w.speech.Observe(h.ssrc, h.seq, h.ts, y.ClockRate, at)
 }
 
 // expect begins to wait for packets.

@@ -148,6 +148,27 @@ func TestQualityIsToldAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestKeysAndComfortNoiseAreNoLoss: their packets have numbers of the same row.
+func TestKeysAndComfortNoiseAreNoLoss(t *testing.T) {
+	r := newRig(t)
+	r.relay.Bridge()
+	for seq := range uint16(200) {
+		switch {
+		case seq%20 < 8:
+			r.ends[consent.Remote].send(event(seq, 160, 5, false, 160*(seq%20+1)))
+		case seq%20 == 8:
+			r.ends[consent.Remote].send(packet(seq, uint32(seq)*160, 7, 13, []byte{60}))
+		default:
+			r.ends[consent.Remote].send(voice(seq))
+		}
+	}
+	until(t, "all packets were taken", func() bool { return r.counter("rtp_packets_total", "carrier") == 200 })
+	r.relay.Close()
+	if n, sum := histogram(t, r.reg, "rtp_loss_ratio", "carrier"); n != 1 || sum != 0 {
+		t.Errorf("%d observations, a loss of %v", n, sum)
+	}
+}
+
 // histogram is how often a series was observed, and the sum.
 func histogram(t *testing.T, reg *prometheus.Registry, name, side string) (uint64, float64) {
 	t.Helper()

@@ -25,15 +25,13 @@ type Stream struct {
 	jitter  float64 // RFC 3550 section 6.4.1, seconds
 }
 
-// Observe takes one packet of speech; rate is its clock's, in Hz. Packets of
-// telephone-events don't belong here, for their time stands still.
+// Observe takes one packet of speech; rate is its clock's, in Hz. For
+// telephone-events, whose time stands still, there is Count.
 func (s *Stream) Observe(ssrc uint32, seq uint16, ts uint32, rate int, at time.Time) {
-	if !s.begun || ssrc != s.ssrc || !s.follows(seq) {
+	if !s.Count(ssrc, seq) {
 		s.begin(ssrc, seq)
-	} else if ahead := int32(int16(seq - uint16(s.highest))); ahead > 0 {
-		s.highest += uint32(ahead)
+		s.received++
 	}
-	s.received++
 	if rate <= 0 {
 		return
 	}
@@ -48,6 +46,20 @@ func (s *Stream) Observe(ssrc uint32, seq uint16, ts uint32, rate int, at time.T
 		}
 	}
 	s.transit = transit
+}
+
+// Count takes a packet of which only the number matters: of a telephone-event, or of
+// comfort noise, which stand in one row with the speech (RFC 4733 section 2.3). False:
+// it isn't of the stream, and wasn't taken.
+func (s *Stream) Count(ssrc uint32, seq uint16) bool {
+	if !s.begun || ssrc != s.ssrc || !s.follows(seq) {
+		return false
+	}
+	if ahead := int32(int16(seq - uint16(s.highest))); ahead > 0 {
+		s.highest += uint32(ahead)
+	}
+	s.received++
+	return true
 }
 
 func (s *Stream) follows(seq uint16) bool {

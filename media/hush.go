@@ -7,9 +7,17 @@ import (
 	"consentgate/media/dtmf"
 )
 
-// causeKey is of the gaps that tones of keys leave: card numbers and answers are
-// none of a recording's business.
+// causeKey is of the gaps that keys leave, whether tones are left out or events came
+// in the place of audio: card numbers and answers are none of a recording's business.
 const causeKey = "dtmf"
+
+// A key's gap ends with what comes next, but at most so long after its last packet:
+// none lasts longer.
+const lastOfKey = 100 * time.Millisecond
+
+// besideKey is how soon audio comes behind an event that it goes on beside. There is
+// no gap then.
+const besideKey = 30 * time.Millisecond
 
 // undecided is how long a packet waits for the audio behind it that tells whether
 // it is of a key. After it nothing more can come: the party has stopped sending.
@@ -61,24 +69,30 @@ func (e *entry) secret() bool { return e.verdict == dtmf.Keyed || e.verdict == d
 
 // silence is a span that is kept out of a recording, while it goes on.
 type silence struct {
-	on   bool
-	from time.Time
+	on       bool
+	from, to time.Time // of its first and its latest packet
+	events   bool      // all of it was events: nothing was left out
 }
 
-// hush leaves a packet out.
+// hush leaves a packet out, or notes that an event came.
 func (w *writer) hush(e *entry) {
-	if s := &w.silent[e.party]; !s.on {
-		*s = silence{true, e.at}
+	s := &w.silent[e.party]
+	if !s.on {
+		*s = silence{on: true, from: e.at, events: true}
 	}
+	s.to, s.events = e.at, s.events && e.kind == isKey
 }
 
 // resound ends a silence, for something else of the party is to be written.
 func (w *writer) resound(p consent.Party, at time.Time) error {
 	s := w.silent[p]
-	if !s.on {
+	w.silent[p] = silence{}
+	if !s.on || s.events && at.Sub(s.from) < besideKey {
 		return nil
 	}
-	w.silent[p] = silence{}
+	if last := s.to.Add(lastOfKey); last.Before(at) {
+		at = last
+	}
 	return w.tap.sink.Gap(p, causeKey, s.from, at)
 }
 

@@ -40,12 +40,16 @@ func (l *Leg) heed(p *place, y *payload, h header, data []byte, bridged bool, at
 }
 
 // event reports the keys in a telephone-event, and whether it must not be passed on.
+// The tap hears of it: the beginning of its tone may have come as audio, for who makes
+// the event needs some of the tone to know it, and the rest of it leaves a gap.
 func (l *Leg) event(h header, rate int, apart bool, at time.Time) (ours bool) {
 	presses, ours := l.keys.events.Feed(dtmf.Packet{SSRC: h.ssrc, Timestamp: h.ts, Payload: h.payload, ClockRate: rate, At: at}, apart)
 	for _, press := range presses {
 		l.press(press)
 	}
-	l.leaked()
+	if t := l.relay.tap.Load(); t != nil && !apart {
+		t.keyed(l.party, at)
+	}
 	return ours
 }
 
@@ -64,14 +68,6 @@ func (l *Leg) redundant(p *place, h header, apart bool, at time.Time) (isKey, ou
 
 func (l *Leg) press(p consent.Press) {
 	l.relay.emit(Event{Kind: KeyPressed, Party: l.party, Press: p})
-}
-
-// leaked keeps the beginning of a tone out of a recording where the rest of it
-// comes as an event: who makes the event needs some of the tone to know it.
-func (l *Leg) leaked() {
-	if t := l.relay.tap.Load(); t != nil {
-		t.keyed(l.party)
-	}
 }
 
 // audio hands a packet of audio to the tap, if there is one, and looks for tones

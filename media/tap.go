@@ -61,7 +61,7 @@ type itemKind uint8
 const (
 	isPacket itemKind = iota
 	isGap
-	isKey // an event came: what sounds like a key is one
+	isKey // an event came: what sounds like a key is one, and what is missing is, too
 )
 
 func newTap(r *Relay, g consent.Grant, s Sink) *Tap {
@@ -97,12 +97,12 @@ func (t *Tap) offer(p consent.Party, from *place, data []byte, at time.Time) {
 	t.held++
 }
 
-// keyed says that a key of the party has come as an event.
-func (t *Tap) keyed(p consent.Party) {
+// keyed says that a packet of a key's event has come from the party.
+func (t *Tap) keyed(p consent.Party, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.at.IsZero() && len(t.paused) == 0 && t.held < tapQueue {
-		t.items = append(t.items, item{kind: isKey, party: p})
+	if t.at.IsZero() && len(t.paused) == 0 && t.held < tapQueue && !at.Before(t.opened) {
+		t.items = append(t.items, item{kind: isKey, party: p, at: at})
 		t.held++
 	}
 }

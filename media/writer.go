@@ -78,6 +78,7 @@ func (w *writer) write(e *entry) {
 	var err error
 	switch {
 	case e.kind == isKey:
+		w.hush(e)
 	case e.kind == isGap:
 		if err = w.resound(e.party, e.at); err == nil {
 			err = w.tap.sink.Gap(e.party, e.cause, e.at, e.to)

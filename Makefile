@@ -88,9 +88,10 @@ peers: ## installs what tests call and listen with, where it is missing
 
 .PHONY: browser
 browser: ## the console in Debian's Chromium, between real calls: every screen, each role, without a script; SCREENS=DIR keeps pictures
-	@command -v chromium >/dev/null && command -v sipp >/dev/null && fc-list | grep -q Liberation || { apt-get update -q && \
-	  apt-get install -yq --no-install-recommends chromium fonts-liberation fontconfig sip-tester; }
-	cd e2e/browser && GOFLAGS=-mod=mod CI=$${CI:-} $(GO) test -count=1 -timeout 5m .
+	@command -v chromium >/dev/null && command -v sipp >/dev/null && command -v age >/dev/null && command -v unzip >/dev/null && \
+	  fc-list | grep -q Liberation || { apt-get update -q && \
+	  apt-get install -yq --no-install-recommends chromium fonts-liberation fontconfig sip-tester age unzip; }
+	cd e2e/browser && GOFLAGS=-mod=mod CI=$${CI:-} $(GO) test -count=1 -timeout 5m -parallel 4 .
 
 .PHONY: pkcs11 cells
 cells: peers bin/vaultserver ## root keys in each kind of device: SoftHSM, a TPM in software, Vault; and erasures there; builds Vault first, 4 minutes

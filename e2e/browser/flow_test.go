@@ -135,12 +135,19 @@ type sound struct {
 	Shares  [][]float64
 }
 
-// decode looks at frequencies (multiples of 8 Hz) an eighth of a second at a time.
+// decode is what the player plays.
 func (b *tab) decode(hz ...int) sound {
+	b.t.Helper()
+	return b.decodeOf(`fetch(document.getElementById("player").src).then(r => r.arrayBuffer())`, hz...)
+}
+
+// decodeOf decodes what an expression promises. It looks at frequencies (multiples of
+// 8 Hz) an eighth of a second at a time.
+func (b *tab) decodeOf(bytes string, hz ...int) sound {
 	b.t.Helper()
 	list, err := json.Marshal(append([]int{}, hz...))
 	must(b.t, err)
-	return eval[sound](b, `fetch(document.getElementById("player").src).then(r => r.arrayBuffer()).then(bytes => new OfflineAudioContext(2, 8000, 8000).decodeAudioData(bytes)).then(sound => {
+	return eval[sound](b, bytes+`.then(bytes => new OfflineAudioContext(2, 8000, 8000).decodeAudioData(bytes)).then(sound => {
 		const out = {Seconds: sound.duration, Levels: [], Shares: []};
 		for (let c = 0; c < sound.numberOfChannels; c++) {
 			const pcm = sound.getChannelData(c), energy = pcm.reduce((sum, x) => sum + x * x, 0);

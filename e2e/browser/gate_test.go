@@ -87,8 +87,8 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// users are the console's, one of each role.
-var users = []struct{ name, role string }{{"dana", "officer"}, {"omar", "operator"}, {"lea", "agent-lead"}, {"ada", "auditor"}}
+// users are the console's, one of each role, and a second officer.
+var users = []struct{ name, role string }{{"dana", "officer"}, {"erik", "officer"}, {"omar", "operator"}, {"lea", "agent-lead"}, {"ada", "auditor"}}
 
 // start runs it; extra are more lines of console, where PORT is the console's.
 func start(t *testing.T, extra string) *gate {

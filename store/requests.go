@@ -123,6 +123,9 @@ func (s *Store) Requests(openOnly bool) []rights.Request {
 // Receive takes a subject's request in. party is the number that the subject
 // says is theirs; received the day on which it came in.
 func (s *Store) Receive(ctx context.Context, k rights.Kind, party string, received rights.Date, a rights.Act) (rights.Request, error) {
+	if err := s.oneNumber(party); err != nil {
+		return rights.Request{}, err
+	}
 	salt := make([]byte, saltSize)
 	rand.Read(salt)
 	a.At = a.At.In(s.place)
@@ -131,6 +134,22 @@ func (s *Store) Receive(ctx context.Context, k rights.Kind, party string, receiv
 		return rights.Request{}, err
 	}
 	return s.amendRequest(ctx, r.ID, r, TypeRequestReceived, func(*rights.Request) error { return nil })
+}
+
+// oneNumber refuses what trunks of several countries read as several people's
+// numbers: who asks would be given, or have erased, what is somebody else's.
+func (s *Store) oneNumber(party string) error {
+	countries := 0
+	for _, n := range s.numbers.Readings(party) {
+		if strings.HasPrefix(n, "+") {
+			countries++
+		}
+	}
+	if countries > 1 {
+		return fmt.Errorf("%w: the trunks are in several countries, and %d of them have such a number; write it with + and its country's code",
+			rights.ErrIncomplete, countries)
+	}
+	return nil
 }
 
 // AskIdentity notes that the subject was asked for proof of who they are, and

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"consentgate/store"
+	"consentgate/store/phone"
 	"consentgate/store/rights"
 )
 
@@ -371,5 +372,23 @@ func TestTheLogHasWhoDidItAndWhy(t *testing.T) {
 	}))
 	if !found {
 		t.Error("the entry of the hold isn't as it should be")
+	}
+}
+
+// TestARequestIsAboutOnePersonsNumber: written as at home, it may be another person's
+// in another trunk's country.
+func TestARequestIsAboutOnePersonsNumber(t *testing.T) {
+	s, err := store.Open(store.Options{Dir: filepath.Join(t.TempDir(), "data"), Numbers: phone.Book{Default: phone.Rules{Region: "GB"},
+		Trunks: map[string]phone.Rules{"milan": {Region: "IT"}, "bare": {}}}})
+	must(t, err)
+	defer func() { must(t, s.Close()) }()
+	today := rights.DateOf(time.Now())
+	if _, err := s.Receive(ctx, rights.Erasure, "020 7946 0018", today, because("letter")); !errors.Is(err, rights.ErrIncomplete) {
+		t.Errorf("a number of two countries: %v", err)
+	}
+	for _, number := range []string{"+44 20 7946 0018", "0039 02 0794 60018", "201"} {
+		if _, err := s.Receive(ctx, rights.Erasure, number, today, because("letter")); err != nil {
+			t.Errorf("%s: %v", number, err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ package phone
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	lib "github.com/nyaruka/phonenumbers"
@@ -142,20 +143,55 @@ func (b Book) Of(trunk string) Rules {
 }
 
 // Readings are all that a number may be filed under: as each trunk reads it, and
-// as it is read where no country is known.
+// as it is read where no country is known. Of one that isn't valid, as numbers are
+// that are younger than the library, both spellings are among them.
 func (b Book) Readings(spelling string) []string {
 	seen := map[string]bool{}
 	var out []string
-	add := func(r Rules) {
-		if n := r.Read(spelling); !seen[n] {
+	add := func(n string) {
+		if n != "" && !seen[n] {
 			seen[n] = true
 			out = append(out, n)
 		}
 	}
-	add(b.Default)
+	all := []Rules{b.Default}
 	for _, r := range b.Trunks {
-		add(r)
+		all = append(all, r)
 	}
-	add(Rules{})
+	all = append(all, Rules{})
+	for _, r := range all {
+		add(r.Read(spelling))
+	}
+	if !slices.ContainsFunc(out, valid) {
+		for _, n := range slices.Clone(out) {
+			for _, r := range all {
+				add(r.otherwise(n))
+			}
+		}
+	}
 	return out
+}
+
+func valid(number string) bool {
+	_, ok := parse(number, "")
+	return ok
+}
+
+// otherwise is how a number that was read may have been dialled at home, or, dialled
+// so, is with its country's code; "": in no other way. It is only as long as numbers
+// are.
+func (r Rules) otherwise(number string) string {
+	trunk := lib.GetNddPrefixForRegion(r.Region, true)
+	n, err := lib.Parse(number, r.Region)
+	if trunk == "" || err != nil || lib.IsPossibleNumberWithReason(n) != lib.IS_POSSIBLE ||
+		int(n.GetCountryCode()) != lib.GetCountryCodeForRegion(r.Region) {
+		return ""
+	}
+	switch {
+	case strings.HasPrefix(number, "+"):
+		return trunk + lib.GetNationalSignificantNumber(n)
+	case strings.HasPrefix(number, trunk):
+		return lib.Format(n, lib.E164)
+	}
+	return ""
 }

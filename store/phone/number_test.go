@@ -120,6 +120,25 @@ func TestABookReadsAsEachTrunkDoes(t *testing.T) {
 	}
 }
 
+// TestANumberYoungerThanTheLibraryIsFoundByBothSpellings: it isn't valid for all that
+// is known, so each of them is filed as it came. What is valid has one reading.
+func TestANumberYoungerThanTheLibraryIsFoundByBothSpellings(t *testing.T) {
+	b := phone.Book{Default: gb, Trunks: map[string]phone.Rules{"boston": us, "bare": none}}
+	for spelling, want := range map[string][]string{
+		"07700 900123": {"+447700900123", "07700900123"}, "+44 7700 900123": {"+447700900123", "07700900123"},
+		"00447700900123": {"+447700900123", "07700900123"}, "sip:07700900123@h": {"+447700900123", "07700900123"},
+		"1 555 555 1234": {"+15555551234", "15555551234"}, "+1 555 555 1234": {"+15555551234", "15555551234"},
+		"+44 20 7946 0018": {"+442079460018"}, "201": {"201"}, "0201": {"0201"}, "112": {"112"}, "anonymous": {"anonymous"},
+		"+49 190 1234": {"+491901234"}, "+999 123 456": {"+999123456"},
+	} {
+		got := b.Readings(spelling)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s is %q, want %q", spelling, got, want)
+		}
+	}
+}
+
 func TestAnUnknownRegionIsExplained(t *testing.T) {
 	for code, want := range map[string]string{"gb": "in capitals: GB", "UK": "is GB", "XX": "ISO 3166-1", "Germany": "ISO 3166-1", "001": "ISO 3166-1"} {
 		if err := phone.CheckRegion(code); err == nil || !strings.Contains(err.Error(), want) {

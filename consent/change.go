@@ -2,16 +2,13 @@ package consent
 
 import "slices"
 
-// changed is why a tap is closed when somebody new is on the line.
-const changed = "party changed"
-
 // partyChanged ends the segment at once. Where the policy wants that party's yes
 // the new one is asked, and recording goes on, as a linked segment, only on
 // their own; the others' yes stands. On a side that isn't asked nobody can say
 // yes, so nothing more is recorded. Nor is it while somebody who stays wants a
 // pause.
 func (m *Machine) partyChanged(ev Event) []Act {
-	closed := Act{Do: CloseTap, Reason: changed}
+	closed := Act{Do: CloseTap, Reason: EndChanged}
 	other := ev.Party.Other()
 	if !m.policy.Asks(ev.Party) || m.console || m.paused[other] {
 		m.State = Unrecorded
@@ -36,7 +33,7 @@ func (m *Machine) partyChanged(ev Event) []Act {
 // changedTooEarly: a change before there is anything to continue.
 func (m *Machine) changedTooEarly(Event) []Act {
 	m.State = Unrecorded
-	return []Act{{Do: CloseTap, Reason: changed}}
+	return []Act{{Do: CloseTap, Reason: EndChanged}}
 }
 
 func (m *Machine) changedWhileAsking(ev Event) []Act {

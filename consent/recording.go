@@ -37,7 +37,7 @@ func (m *Machine) grantedTooLate(ev Event) []Act {
 		return nil
 	}
 	m.closed = true
-	return []Act{{Do: Append, Record: m.record(Failed, ev, "the recording had not begun when it had to end")}}
+	return []Act{{Do: Append, Record: m.record(Failed, ev, EndUnbegun)}}
 }
 
 // openedTooLate throws away a recorder that nobody may use any more. The
@@ -47,12 +47,12 @@ func (m *Machine) openedTooLate(Event) []Act {
 		return nil
 	}
 	m.opened = true
-	return []Act{{Do: Discard, Reason: "the recording had not begun when it had to end"}}
+	return []Act{{Do: Discard, Reason: EndUnbegun}}
 }
 
 // withdraw stops first and writes afterwards: the barrier must not wait for a disk.
 func (m *Machine) withdraw(ev Event) []Act {
-	acts := []Act{{Do: CloseTap, Reason: string(Withdrawn)},
+	acts := []Act{{Do: CloseTap, Reason: EndWithdrawn},
 		{Do: Append, Record: m.recordOf(Withdrawn, ev, ev.Reason)}}
 	m.State = Unrecorded
 	return append(acts, m.erasures(ev)...)
@@ -66,11 +66,11 @@ func (m *Machine) erasures(ev Event) (acts []Act) {
 	}
 	for _, s := range m.segments {
 		if ev.Reason == byConsole || s.persons[ev.Party] == m.persons[ev.Party] {
-			acts = append(acts, Act{Do: EraseIt, Reason: string(Withdrawn), Of: s.grant})
+			acts = append(acts, Act{Do: EraseIt, Reason: EndWithdrawn, Of: s.grant})
 		}
 	}
 	if m.grant != (Hash{}) {
-		acts = append(acts, Act{Do: EraseIt, Reason: string(Withdrawn), Of: m.grant})
+		acts = append(acts, Act{Do: EraseIt, Reason: EndWithdrawn, Of: m.grant})
 	}
 	return acts
 }
@@ -174,7 +174,7 @@ func (m *Machine) resumeNotDurable(ev Event) []Act {
 
 func (m *Machine) recorderFailed(ev Event) []Act {
 	m.State = Unrecorded
-	return []Act{{Do: CloseTap, Reason: ev.Reason}}
+	return []Act{{Do: CloseTap, Reason: EndFailed + ": " + ev.Reason}}
 }
 
 func (m *Machine) end(ev Event) []Act {
@@ -183,5 +183,5 @@ func (m *Machine) end(ev Event) []Act {
 	if was == Idle || was == Unrecorded {
 		return nil
 	}
-	return []Act{{Do: CloseTap, Reason: "hang-up"}}
+	return []Act{{Do: CloseTap, Reason: EndHangUp}}
 }

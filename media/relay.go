@@ -101,7 +101,7 @@ func (r *Relay) Close() {
 	}
 	r.bridged.Store(false)
 	if t := r.tap.Load(); t != nil {
-		t.Close("hang-up")
+		t.Close(consent.EndHangUp)
 	}
 	for _, l := range r.legs {
 		l.close()

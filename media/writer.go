@@ -3,6 +3,8 @@ package media
 import (
 	"slices"
 	"time"
+
+	"consentgate/consent"
 )
 
 // writer is how far a tap's recording has come. It looks for tones of keys, too:
@@ -113,6 +115,6 @@ func (w *writer) packet(e *entry) error {
 func (w *writer) fail(err error) {
 	w.failed = true
 	w.tap.relay.log.Error("recording failed, the call goes on", "error", err)
-	w.tap.Close("recorder failed: " + err.Error())
+	w.tap.Close(consent.EndFailed + ": " + err.Error())
 	w.tap.relay.emit(Event{Kind: TapFailed, Err: err})
 }

@@ -366,7 +366,7 @@ func (c *call) onRecorder(ev event) {
 func (c *call) openTap() {
 	tap, err := c.media.relay.Open(c.law.scribe.granted(), c.law.sink)
 	if err != nil {
-		c.law.scribe.discard(c.law.sink, err.Error())
+		c.law.scribe.discard(c.law.sink, consent.EndFailed+": "+err.Error())
 		c.post(event{kind: evConsent, consent: consent.Event{Kind: consent.RecorderFailed, Reason: err.Error()}})
 		return
 	}

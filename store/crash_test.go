@@ -35,6 +35,10 @@ func TestMain(m *testing.M) {
 		eraseChild(dir, os.Getenv("STORE_ERASE_GRANT"), os.Getenv("STORE_ERASE_UNTIL"))
 		return
 	}
+	if dir := os.Getenv("STORE_OUTCOMES_DIR"); dir != "" {
+		store.OutcomesChild(dir)
+		return
+	}
 	if os.Getenv("VAULTSERVER") != "" { // then devices are tested with
 		os.Exit(devicetest.Main(m))
 	}

@@ -24,7 +24,8 @@ type sealedSum struct {
 	size   int64
 }
 
-func (e ending) outcome() string {
+// state is what it leaves the recording in; recordings_total counts it by that.
+func (e ending) state() string {
 	if e.truncated {
 		return StateTruncated
 	}
@@ -62,7 +63,7 @@ func (s *Store) noteEnd(ctx context.Context, id string, e ending, seq int64) err
 			return err
 		}
 		more = e.bytes - sum.Bytes
-		sum.State, sum.Ended, sum.Seconds, sum.Bytes, sum.Reason = e.outcome(), sum.Started.Add(e.length), e.length.Seconds(), e.bytes, e.reason
+		sum.State, sum.Ended, sum.Seconds, sum.Bytes, sum.Reason = e.state(), sum.Started.Add(e.length), e.length.Seconds(), e.bytes, e.reason
 		if seq != noEntry {
 			r.End = seq
 		}

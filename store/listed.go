@@ -98,7 +98,8 @@ func (t keysTx) list(id string, r row, sum Summary) error {
 	entry := catalog.Row{Position: catalog.Position{Start: r.Start, ID: raw},
 		Remote: hashedNumber(k, sum.RemoteNumber), Local: hashedNumber(k, sum.LocalNumber),
 		Purpose: hashedName(k, "purpose", sum.Purpose), Trunk: hashedName(k, "trunk", sum.Trunk),
-		State: stateCodes[sum.State], Direction: directionCodes[sum.Direction], Flags: flagsOf(f.File)}
+		State: stateCodes[sum.State], Direction: directionCodes[sum.Direction], Flags: flagsOf(f.File),
+		Outcome: outcomeCode(sum.Outcome())}
 	old, replaced, err := t.catalog().Put(entry)
 	if err != nil {
 		return fmt.Errorf("listing recording %s: %w", id, err)

@@ -95,18 +95,18 @@ func (in *liveFile) capture(w io.Writer) (digest [sha256.Size]byte, err error) {
 // called once.
 func (in *liveFile) ending() ending {
 	e := ending{progress: progress{frames: in.frames.count, hash: in.frames.hash, bytes: in.frames.offset}, length: in.length, reason: in.reason,
-		gaps: tellGaps(in.gaps.gaps(in.noted, in.length))}
+		truncated: recorderFailed(in.reason), gaps: tellGaps(in.gaps.gaps(in.noted, in.length))}
 	switch {
 	case in.frames.count < in.e.least:
 		e.truncated = true
-		e.reason = fmt.Sprintf("truncated: %d frames are there, the log had seen %d", in.frames.count, in.e.least)
+		e.reason = fmt.Sprintf("truncated: %d frames are there, "+fewerThanLogged+" %d", in.frames.count, in.e.least)
 		if !in.e.crash {
 			e.reason = fmt.Sprintf("truncated: %d frames are there, %d were written", in.frames.count, in.e.least)
 		}
 	case in.e.fault != "":
 		e.reason, e.truncated = in.e.fault, true
 	case !in.frames.final:
-		e.reason, e.truncated = "truncated: the gate stopped while recording", true
+		e.reason, e.truncated = "truncated: "+whileRecording, true
 	}
 	return e
 }

@@ -26,7 +26,7 @@ func newMetrics() *metrics {
 		scanned: prometheus.NewGauge(prometheus.GaugeOpts{Name: "consentgate_last_scan_timestamp_seconds",
 			Help: "When files and entries were last compared, in Unix time."}),
 	}
-	for _, outcome := range []string{"sealed", "truncated", "failed", "erased"} {
+	for _, outcome := range []string{StateSealed, StateTruncated, "failed", "erased"} {
 		m.recordings.WithLabelValues(outcome) // there from the start, at 0: an increase to 1 is seen
 	}
 	return m

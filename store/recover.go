@@ -213,7 +213,7 @@ func (s *Store) settleSealed(id string, r row) (done bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	e := ending{progress: progress{frames: got.Frames, hash: got.Hash}, length: got.Length, reason: got.Reason, gaps: tellGaps(got.Gaps)}
+	e := ending{progress: progress{frames: got.Frames, hash: got.Hash}, length: got.Length, reason: got.Reason, truncated: recorderFailed(got.Reason), gaps: tellGaps(got.Gaps)}
 	if !got.Final {
 		e.reason, e.truncated = "truncated: the recorder failed", true
 	}
@@ -224,6 +224,6 @@ func (s *Store) settleSealed(id string, r row) (done bool, err error) {
 	if e.bytes = size; r.File != nil {
 		e.file = sealedSum{sum, size}
 	}
-	s.metrics.recordings.WithLabelValues(e.outcome()).Inc()
+	s.metrics.recordings.WithLabelValues(e.state()).Inc()
 	return true, s.logEnd(contextForever, id, r, e)
 }

@@ -151,7 +151,7 @@ func (s *Store) sealOne(e *ended) error {
 		if m.frames == 0 { // it never began: settleGrants says so
 			return durable.Remove(s.livePath(e.id))
 		}
-		s.metrics.recordings.WithLabelValues(m.outcome()).Inc()
+		s.metrics.recordings.WithLabelValues(m.state()).Inc()
 	}
 	ctx, cancel := context.WithTimeout(contextForever, patience)
 	defer cancel()

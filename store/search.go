@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"consentgate/consent"
@@ -30,6 +31,7 @@ type Query struct {
 	Trunk     string
 	Direction consent.Direction
 	State     string
+	Outcome   string // how it ended: one of Outcomes
 
 	Held       bool // what a legal hold keeps
 	Restricted bool // what a subject had restricted, or whose erasure waits; not what its time being over restricts
@@ -98,6 +100,8 @@ func (q Query) check() error {
 		return fmt.Errorf("%w: it is to end at %s, before it begins", ErrQuery, q.To.Format(time.RFC3339))
 	case q.State != "" && stateCodes[q.State] == 0:
 		return fmt.Errorf("%w: there is no state %q; allowed: %s, %s, %s", ErrQuery, q.State, StateRecording, StateSealed, StateTruncated)
+	case q.Outcome != "" && outcomeCode(q.Outcome) == 0:
+		return fmt.Errorf("%w: there is no outcome %q; allowed: %s", ErrQuery, q.Outcome, strings.Join(Outcomes(), ", "))
 	case q.Direction != "" && directionCodes[q.Direction] == 0:
 		return fmt.Errorf("%w: there is no direction %q; allowed: %s, %s", ErrQuery, q.Direction, consent.Inbound, consent.Outbound)
 	}
@@ -141,6 +145,9 @@ func (s *Store) filter(q Query, k key) (catalog.Filter, error) {
 	if q.State != "" {
 		f.State(stateCodes[q.State])
 	}
+	if q.Outcome != "" {
+		f.Outcome(outcomeCode(q.Outcome))
+	}
 	if q.Direction != "" {
 		f.Direction(directionCodes[q.Direction])
 	}
@@ -164,9 +171,11 @@ func nanoseconds(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// wants looks at what the catalog has hashes of only that may meet.
+// wants looks at what the catalog has hashes of only that may meet, or didn't note in
+// earlier versions.
 func (q Query) wants(s Summary) bool {
-	return (q.Purpose == "" || s.Purpose == q.Purpose) && (q.Trunk == "" || s.Trunk == q.Trunk)
+	return (q.Purpose == "" || s.Purpose == q.Purpose) && (q.Trunk == "" || s.Trunk == q.Trunk) &&
+		(q.Outcome == "" || s.Outcome() == q.Outcome)
 }
 
 // listed reads what the catalog lists.

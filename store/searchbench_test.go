@@ -74,6 +74,8 @@ func benchRecording(n int) func(i int) fillIn {
 		}
 		if r.IntN(500) == 0 {
 			f.state, f.reason = StateTruncated, "truncated: the disk was full"
+		} else if r.IntN(200) == 0 {
+			f.reason = consent.EndWithdrawn
 		}
 		return f
 	}
@@ -119,6 +121,11 @@ func benchQueries(t *testing.T, s *Store, n int) []benchKind {
 			return Query{Trunk: fmt.Sprintf("trunk-%d", r.IntN(4)), State: oneOf(r, 20, StateSealed, StateTruncated)}
 		}},
 		{"by state that is nowhere", func(*rand.Rand) Query { return Query{State: StateRecording} }},
+		{"by outcome: withdrawn", func(*rand.Rand) Query { return Query{Outcome: OutcomeWithdrawn} }},
+		{"by outcome, one month", func(r *rand.Rand) Query {
+			return within(r, 30*day, Query{Outcome: oneOf(r, 50, OutcomeWithdrawn, OutcomeRecorderFailed)})
+		}},
+		{"by outcome that is nowhere", func(*rand.Rand) Query { return Query{Outcome: OutcomeCrashed} }},
 		{"by agent", func(r *rand.Rand) Query { return Query{Agent: fmt.Sprintf("2%03d", r.IntN(400))} }},
 		{"by agent with few calls", func(r *rand.Rand) Query { return Query{Agent: fmt.Sprintf("3%03d", r.IntN(20))} }},
 		{"by all at once", func(r *rand.Rand) Query {

@@ -157,6 +157,7 @@ func Open(o Options) (*Store, error) {
 	s.workers.Go(func() { s.disk.watch(s.quit) })
 	s.unbacked.Store(!s.backedUp())
 	s.workers.Go(s.watchBackup)
+	s.workers.Go(s.noteOutcomes)
 	opened := time.Now().UnixNano()
 	s.workers.Go(func() {
 		s.countUsage(opened)

@@ -50,7 +50,8 @@ func (c *call) number(name string) string {
 func getRecordings(c *call) error {
 	q := store.Query{Party: c.number("party"), Agent: c.number("agent"), From: c.time("from"), To: c.time("to"), Purpose: c.query.Get("purpose"),
 		Trunk: c.query.Get("trunk"), Direction: consent.Direction(c.query.Get("direction")), State: c.query.Get("state"),
-		Held: c.query.Get("held") == "true", Restricted: c.query.Get("restricted") == "true",
+		Outcome: c.query.Get("outcome"),
+		Held:    c.query.Get("held") == "true", Restricted: c.query.Get("restricted") == "true",
 		Limit: int(min(c.integer("limit", 0), store.MaxPage+1)), Cursor: c.query.Get("cursor")}
 	if c.query.Has("limit") && q.Limit < 1 {
 		return refused(http.StatusBadRequest, fmt.Sprintf("limit: 1 to %d", store.MaxPage))

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"consentgate/consent"
 	"consentgate/internal/sample"
 	"consentgate/store"
 )
@@ -86,6 +87,32 @@ func TestSearchesFindWhatFits(t *testing.T) {
 		g := k.get("officer", "/api/v1/recordings?"+query)
 		if g.want(g.status, g.problem()); g.status != http.StatusBadRequest || !strings.HasPrefix(g.problem(), "bad-") {
 			t.Errorf("%s: %d %s", query, g.status, g.body)
+		}
+	}
+}
+
+// TestWhatAWithdrawalEndedIsFoundByItsOutcome, and an outcome that there isn't is told
+// with those that there are.
+func TestWhatAWithdrawalEndedIsFoundByItsOutcome(t *testing.T) {
+	k := newKit(t, options{})
+	sample.Record(t, k.store, sample.Caller, 20*time.Millisecond)
+	withdrawn, running := sample.Begin(t, k.store, sample.Caller, 20*time.Millisecond), sample.Begin(t, k.store, sample.Caller, 20*time.Millisecond)
+	if err := withdrawn.Seal(time.Now(), consent.EndWithdrawn); err != nil {
+		t.Fatal(err)
+	}
+	for outcome, want := range map[string]string{store.OutcomeWithdrawn: withdrawn.ID(), store.OutcomeRunning: running.ID(), store.OutcomeCrashed: ""} {
+		var p struct {
+			Recordings []struct{ ID, Outcome string }
+		}
+		k.get("officer", "/api/v1/recordings?outcome="+outcome).want(http.StatusOK, "").into(&p)
+		if want == "" && len(p.Recordings) > 0 || want != "" && (len(p.Recordings) != 1 || p.Recordings[0].ID != want || p.Recordings[0].Outcome != outcome) {
+			t.Errorf("%s: %+v", outcome, p.Recordings)
+		}
+	}
+	g := k.get("officer", "/api/v1/recordings?outcome=lost").want(http.StatusBadRequest, "bad-request")
+	for _, o := range store.Outcomes() {
+		if !strings.Contains(string(g.body), o) {
+			t.Errorf("%s isn't said to be allowed: %s", o, g.body)
 		}
 	}
 }

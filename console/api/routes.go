@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"consentgate/console/office"
+	"consentgate/store"
 )
 
 // route is what there is to know of one.
@@ -174,6 +175,8 @@ func recordingRoutes() []route {
 				{"trunk", "string", false, nil, ""},
 				{"direction", "string", false, []string{"inbound", "outbound"}, ""},
 				{"state", "string", false, []string{"recording", "sealed", "truncated"}, ""},
+				{"outcome", "string", false, store.Outcomes(), "How it ended: running: not yet; complete: with the call; withdrawn: by a withdrawal of consent; party_changed: since somebody else " +
+					"came onto the line; not_begun: before anything was recorded; crashed: since the gate stopped; recorder_failed: by trouble of the recorder or its disk."},
 				{"held", "boolean", false, nil, "true: only those under a legal hold."},
 				{"restricted", "boolean", false, nil, "true: only those that are restricted (GDPR Art. 18)."},
 				{"limit", "integer", false, nil, "Of a page; 1 to 1000, 100 where it isn't given."},

@@ -23,6 +23,7 @@ type listed struct {
 	Local      string            `json:"local"`
 	Purpose    string            `json:"purpose"`
 	State      string            `json:"state"`
+	Outcome    string            `json:"outcome"`
 	Reason     string            `json:"reason,omitempty"`
 	Started    time.Time         `json:"started"`
 	Ended      time.Time         `json:"ended,omitzero"`
@@ -34,7 +35,7 @@ type listed struct {
 }
 
 func listedOf(s store.Summary) listed {
-	return listed{s.ID, s.Call, s.Trunk, s.Direction, s.Remote, s.Local, s.Purpose, s.State, s.Reason, s.Started, s.Ended, s.Seconds, s.Bytes,
+	return listed{s.ID, s.Call, s.Trunk, s.Direction, s.Remote, s.Local, s.Purpose, s.State, s.Outcome(), s.Reason, s.Started, s.Ended, s.Seconds, s.Bytes,
 		s.Until, s.Held, s.Restricted}
 }
 

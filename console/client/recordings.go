@@ -22,6 +22,7 @@ var recordings = Command{Name: "recordings", About: "Finds, shows, takes out, ho
 		{Name: "trunk", About: "its name"},
 		{Name: "direction", Values: []string{"inbound", "outbound"}, About: "inbound is from the carrier"},
 		{Name: "state", Values: []string{"recording", "sealed", "truncated"}, About: "truncated ended before its call, by trouble of the gate's"},
+		{Name: "outcome", Values: []string{"running", "complete", "withdrawn", "party_changed", "not_begun", "crashed", "recorder_failed"}, About: "how it ended"},
 		{Name: "held", Kind: Switch, About: "only those under a legal hold"},
 		{Name: "restricted", Kind: Switch, About: "only those that are kept, and not used"},
 	}, paging("cursor")...)},
@@ -52,6 +53,7 @@ type listed struct {
 	Local      string    `json:"local"`
 	Purpose    string    `json:"purpose"`
 	State      string    `json:"state"`
+	Outcome    string    `json:"outcome"`
 	Reason     string    `json:"reason"`
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended"`
@@ -68,12 +70,12 @@ func (l listed) marks() string {
 
 func listRecordings(t *task) error {
 	p := pages{path: path("recordings"), items: "recordings", next: "next", cursor: "cursor", most: 200,
-		query: t.query("party", "agent", "from", "to", "purpose", "trunk", "direction", "state", "held", "restricted", "cursor")}
-	heads := []string{"ID", "STARTED", "LENGTH", "DIRECTION", "REMOTE", "LOCAL", "PURPOSE", "STATE", ""}
+		query: t.query("party", "agent", "from", "to", "purpose", "trunk", "direction", "state", "outcome", "held", "restricted", "cursor")}
+	heads := []string{"ID", "STARTED", "LENGTH", "DIRECTION", "REMOTE", "LOCAL", "PURPOSE", "STATE", "OUTCOME", ""}
 	return t.list(p, heads, func(raw json.RawMessage) ([]string, error) {
 		var l listed
 		err := json.Unmarshal(raw, &l)
-		return []string{l.ID, moment(l.Started), length(l.Seconds), l.Direction, l.Remote, l.Local, l.Purpose, l.State, l.marks()}, err
+		return []string{l.ID, moment(l.Started), length(l.Seconds), l.Direction, l.Remote, l.Local, l.Purpose, l.State, l.Outcome, l.marks()}, err
 	})
 }
 
@@ -138,7 +140,8 @@ func (r recorded) show(t *task) error {
 	s.line("Remote", r.Remote)
 	s.line("Local", r.Local)
 	s.line("Purpose", r.Purpose)
-	s.line("State", strings.Trim(r.State+", "+r.Reason, ", "))
+	s.line("State", r.State)
+	s.line("Outcome", strings.Trim(r.Outcome+", "+r.Reason, ", "))
 	s.line("Kept until", moment(r.Until))
 	s.line("Consent", r.Grant)
 	s.line("Unheard", strings.Join(r.Unheard, ", "))

@@ -6,10 +6,14 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
+	"consentgate/consent"
 	"consentgate/console/office"
+	"consentgate/internal/sample"
+	"consentgate/store"
 )
 
 const caller = "+442079460123"
@@ -59,6 +63,27 @@ func TestRecordingsAreListedForPeopleAndForScripts(t *testing.T) {
 	g.fails(1, "dana", "a day as 2026-11-25", "recordings", "list", "--from", "yesterday")
 	g.fails(1, "olga", "your role may not do this", "recordings", "list")
 	g.fails(1, "nobody", "compare its SHA-256 with console.users", "recordings", "list")
+}
+
+// TestWhatAWithdrawalEndedIsListedByItsOutcome.
+func TestWhatAWithdrawalEndedIsListedByItsOutcome(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, nil)
+	whole, r := g.record(caller), sample.Begin(t, g.store, caller, time.Second)
+	if err := r.Seal(time.Now(), consent.EndWithdrawn); err != nil {
+		t.Fatal(err)
+	}
+	out := g.ok("dana", "recordings", "list", "--outcome", "withdrawn")
+	if !strings.Contains(out, r.ID()) || !strings.Contains(out, "withdrawn") || strings.Contains(out, whole) {
+		t.Errorf("withdrawn: %s", out)
+	}
+	if out := g.ok("dana", "recordings", "list", "--outcome", "complete"); !strings.Contains(out, whole) || strings.Contains(out, r.ID()) {
+		t.Errorf("complete: %s", out)
+	}
+	g.fails(2, "dana", `"lost" is none of `+strings.Join(store.Outcomes(), ", "), "recordings", "list", "--outcome", "lost")
+	if out := g.ok("dana", "recordings", "show", r.ID()); !strings.Contains(out, "withdrawn") {
+		t.Errorf("shown: %s", out)
+	}
 }
 
 // TestARecordingIsShownWithWhatHappenedToIt: consent, key, use and hold.

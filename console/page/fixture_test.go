@@ -14,13 +14,13 @@ const hostile = `<script>alert(1)</script>"'&lt;`
 // fixtures are bodies for every screen, with and without content.
 func fixtures() map[string][]any {
 	at := time.Date(2026, 11, 25, 9, 41, 7, 0, time.UTC)
-	row := recordingRow{ID: "k3vq7mzt5y2hd4pwb6nxa8ce", Trunk: "main", Direction: "inbound", Remote: "+442079460018", Local: "+441134960123", Purpose: "training", State: "sealed",
+	row := recordingRow{ID: "k3vq7mzt5y2hd4pwb6nxa8ce", Trunk: "main", Direction: "inbound", Remote: "+442079460018", Local: "+441134960123", Purpose: "training", State: "sealed", Outcome: "complete",
 		Started: at, Until: at.AddDate(0, 0, 90), Length: 4*time.Minute + 12*time.Second}
 	held, cut, odd := row, row, row
 	held.Held, held.Restricted, held.Started, held.Direction = true, true, at.Add(-time.Hour), "outbound"
-	cut.State, cut.Started, cut.Length = "truncated", at.Add(-26*time.Hour), 71*time.Second
-	odd.Remote, odd.State, odd.Started = hostile, "recording", at.Add(time.Hour)
-	rec := recording{recordingRow: row, Reason: "hangup", Bytes: 2714003, Accesses: []use{{At: at.Add(time.Hour), By: "dana", Purpose: "training", Up: 42 * time.Second}, {At: at.Add(2 * time.Hour), By: "omar", Purpose: "training", Exported: true, To: hostile}},
+	cut.State, cut.Outcome, cut.Started, cut.Length = "truncated", "crashed", at.Add(-26*time.Hour), 71*time.Second
+	odd.Remote, odd.State, odd.Outcome, odd.Started = hostile, "recording", "running", at.Add(time.Hour)
+	rec := recording{recordingRow: row, Reason: "hang-up", Bytes: 2714003, Accesses: []use{{At: at.Add(time.Hour), By: "dana", Purpose: "training", Up: 42 * time.Second}, {At: at.Add(2 * time.Hour), By: "omar", Purpose: "training", Exported: true, To: hostile}},
 		Holds: []hold{{ID: "h1", Case: "2026/114", Act: act{By: "dana", Reason: "complaint about the quote", At: at.Add(3 * time.Hour)}}}}
 	answers := []answer{{Party: "remote", Key: "1", Heard: "“training-en”, en, 0:07, to its end", Prompt: "5f2a", At: at.Add(-2 * time.Second)}}
 	body := recordingBody{Recording: rec, Listens: true, Officer: true, Purposes: []purpose{{"training", "staff training"}}, Answers: answers,
@@ -40,7 +40,7 @@ func fixtures() map[string][]any {
 		"login":      {loginBody{Next: "/"}, loginBody{Next: "/", Problem: "login.failed", OIDC: true}},
 		"error":      {errorBody{404, "error.404", "", "error.404.help"}, errorBody{403, "error.403", "trouble.restricted", "error.403.help"}},
 		"calls":      {callsBody{}, callsBody{Live: 3, Recording: 1, Asking: 1, Unrecorded: 1, Calls: []callRow{{ID: "c1", Trunk: "main", Direction: "inbound", Remote: "+442079460018", Local: "+441134960123", Consent: "granted", Recording: "recording", Purpose: "training", Started: at, Lasted: 84 * time.Second, Acts: []string{"pause", "withdraw"}}, {ID: "c2", Trunk: "main", Direction: "outbound", Remote: hostile, Local: "+441134960124", Consent: "asking", Recording: "off", Purpose: "training", Started: at.Add(70 * time.Second), Lasted: 14 * time.Second}, {ID: "c3", Trunk: "main", Direction: "inbound", Remote: "+493090182000", Local: "+441134960125", Consent: "declined", Recording: "off", Started: at.Add(-200 * time.Second), Lasted: 284 * time.Second}}}},
-		"recordings": {recordingsBody{}, recordingsBody{Numbers: true, Asked: asked{Party: hostile}, Searched: true, Purposes: []string{"training", "quality"}, Trunks: []string{"main"}, Directions: []string{"inbound", "outbound"}, States: []string{"recording", "sealed", "truncated"}, Rights: []string{"held", "restricted"}, Found: []recordingRow{odd, row, held, cut}, Next: "/recordings?q=abc"}},
+		"recordings": {recordingsBody{}, recordingsBody{Numbers: true, Asked: asked{Party: hostile}, Searched: true, Purposes: []string{"training", "quality"}, Trunks: []string{"main"}, Directions: []string{"inbound", "outbound"}, States: []string{"recording", "sealed", "truncated"}, Outcomes: store.Outcomes(), Rights: []string{"held", "restricted"}, Found: []recordingRow{odd, row, held, cut}, Next: "/recordings?q=abc"}},
 		"recording":  {body, chosen, auditor},
 		"erase":      {eraseBody{Recording: rec}, eraseBody{Recording: rec, Kept: true, Problem: "erase.missing"}},
 		"erasure":    {erasureBody{ID: row.ID, Erasure: erasure{State: "pending", Requested: at, Logical: at}}, erasureBody{ID: row.ID, Erasure: erasure{"shredded", at, at, at.Add(time.Hour)}, Certificate: &store.Certificate{Log: "consentgate/gate-1", Issued: at, Requested: at, Logical: at, Shredded: at, Erased: store.ErasedThing{Commitment: "9c1e"}, NotCover: []string{"copies that were given out"}}}},

@@ -34,23 +34,25 @@ type callRow struct {
 }
 
 // asked is a search as its form has it.
-type asked struct{ Party, Agent, From, To, Purpose, Trunk, Direction, State, Rights string }
+type asked struct{ Party, Agent, From, To, Purpose, Trunk, Direction, State, Outcome, Rights string }
 
 type recordingsBody struct {
-	Asked                                        asked
-	Purposes, Trunks, Directions, States, Rights []string
-	Problem                                      string
-	Numbers                                      bool // may be searched by
-	Found                                        []recordingRow
-	Searched, Paged                              bool
-	Next, First                                  string // addresses; "" if there is none
+	Asked asked
+
+	Purposes, Trunks, Directions, States, Outcomes, Rights []string
+
+	Problem         string
+	Numbers         bool // may be searched by
+	Found           []recordingRow
+	Searched, Paged bool
+	Next, First     string // addresses; "" if there is none
 }
 
 type recordingRow struct {
-	ID, Trunk, Direction, Remote, Local, Purpose, State string
-	Started, Until                                      time.Time
-	Length                                              time.Duration
-	Held, Restricted                                    bool
+	ID, Trunk, Direction, Remote, Local, Purpose, State, Outcome string
+	Started, Until                                               time.Time
+	Length                                                       time.Duration
+	Held, Restricted                                             bool
 }
 
 type recording struct {

@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"consentgate/consent"
 	"consentgate/console/access"
 	"consentgate/console/office"
+	"consentgate/internal/sample"
 	"consentgate/store"
 )
 
@@ -76,6 +78,28 @@ func TestNumbersSearchedForStayOutOfAddresses(t *testing.T) {
 	}
 	if wrong := lead.get(lead.post("/recordings", "from", "2026-02-31T25:00").to); !strings.Contains(wrong.body, "can&#39;t be done") {
 		t.Error("a time that is none is taken for one")
+	}
+}
+
+// TestRecordingsAreSearchedByHowTheyEnded, in words of the visitor's language.
+func TestRecordingsAreSearchedByHowTheyEnded(t *testing.T) {
+	d := open(t)
+	whole, r := d.record(caller), sample.Begin(t, d.store, caller, time.Second)
+	must(t, r.Seal(time.Now(), consent.EndWithdrawn))
+	lead := d.as("agent-lead")
+	found := lead.get(lead.post("/recordings", "outcome", store.OutcomeWithdrawn).to).body
+	if !strings.Contains(found, "/recordings/"+r.ID()) || strings.Contains(found, "/recordings/"+whole) ||
+		!strings.Contains(found, `<option value="withdrawn" selected>consent was withdrawn</option>`) {
+		t.Errorf("withdrawn: %s", found)
+	}
+	if all := lead.get("/recordings").body; strings.Count(all, "consent was withdrawn</span>") != 1 || strings.Contains(all, "the call ended</span>") {
+		t.Errorf("the list says how each ended, though nothing is odd about it, or doesn't: %s", all)
+	}
+	if one := lead.get("/recordings/" + r.ID()).body; !strings.Contains(one, "<dd>consent was withdrawn</dd>") {
+		t.Errorf("the recording doesn't say how it ended: %s", one)
+	}
+	if wrong := lead.get(lead.post("/recordings", "outcome", "lost").to).body; !strings.Contains(wrong, "can&#39;t be done") {
+		t.Error("an outcome that there isn't is taken for one")
 	}
 }
 

@@ -57,7 +57,8 @@ func getRecordings(v *visit) error {
 
 func (v *visit) recordingsBody(a asked) recordingsBody {
 	b := recordingsBody{Asked: a, Trunks: v.c.Trunks, Directions: []string{string(consent.Inbound), string(consent.Outbound)},
-		States: []string{store.StateRecording, store.StateSealed, store.StateTruncated}, Rights: []string{held, restricted}, Numbers: v.who.SeesNumbers()}
+		States:   []string{store.StateRecording, store.StateSealed, store.StateTruncated},
+		Outcomes: store.Outcomes(), Rights: []string{held, restricted}, Numbers: v.who.SeesNumbers()}
 	for _, p := range v.c.Purposes {
 		b.Purposes = append(b.Purposes, p.Name)
 	}
@@ -68,7 +69,7 @@ func (v *visit) recordingsBody(a asked) recordingsBody {
 func (v *visit) query(q search) (store.Query, error) {
 	a := q.Asked
 	out := store.Query{Party: a.Party, Agent: a.Agent, Purpose: a.Purpose, Trunk: a.Trunk, Direction: consent.Direction(a.Direction), State: a.State,
-		Held: a.Rights == held, Restricted: a.Rights == restricted, Limit: perPage, Cursor: q.Cursor}
+		Outcome: a.Outcome, Held: a.Rights == held, Restricted: a.Rights == restricted, Limit: perPage, Cursor: q.Cursor}
 	for _, t := range []struct {
 		text string
 		to   *time.Time
@@ -88,11 +89,11 @@ func (v *visit) query(q search) (store.Query, error) {
 // postSearch leads to the results: the form's content goes sealed into the address.
 func postSearch(v *visit) error {
 	a := asked{Party: v.form("party"), Agent: v.form("agent"), From: v.form("from"), To: v.form("to"), Purpose: v.form("purpose"),
-		Trunk: v.form("trunk"), Direction: v.form("direction"), State: v.form("state"), Rights: v.form("rights")}
+		Trunk: v.form("trunk"), Direction: v.form("direction"), State: v.form("state"), Outcome: v.form("outcome"), Rights: v.form("rights")}
 	return v.done(v.searches.address(v.who, search{Asked: a}), "")
 }
 
 func rowOf(s store.Summary) recordingRow {
-	return recordingRow{ID: s.ID, Trunk: s.Trunk, Direction: string(s.Direction), Remote: s.Remote, Local: s.Local, Purpose: s.Purpose, State: s.State,
+	return recordingRow{ID: s.ID, Trunk: s.Trunk, Direction: string(s.Direction), Remote: s.Remote, Local: s.Local, Purpose: s.Purpose, State: s.State, Outcome: s.Outcome(),
 		Started: s.Started, Until: s.Until, Length: time.Duration(s.Seconds * float64(time.Second)), Held: s.Held, Restricted: s.Restricted}
 }

@@ -38,7 +38,7 @@ func (v *visit) events(r office.Recording) (out []event) {
 	out = append(out, event{0, "dot", "agreed", v.t("event.started"), ""})
 	out = append(out, v.gaps(r.Gaps)...)
 	if !r.Ended.IsZero() {
-		out = append(out, event{r.Length, "cross", "stopped", v.t("event.ended"), word(v.language, "ended", r.Reason)})
+		out = append(out, event{r.Length, "cross", "stopped", v.t("event.ended"), word(v.language, "ended", r.Outcome())})
 	}
 	slices.SortStableFunc(out, func(a, b event) int { return int(a.At - b.At) })
 	return out

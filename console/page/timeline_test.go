@@ -23,7 +23,7 @@ func TestTheTimelineTellsWhatHappenedInOrder(t *testing.T) {
 	granted := logged(consent.Granted, -time.Second, nil, "")
 	granted.Answers = []consent.Answer{{Party: remote, Heard: consent.Heard{Prompt: "default", Heard: 7 * time.Second, Complete: true}, Press: consent.Press{Key: '1', Via: "rfc4733", At: start.Add(-2 * time.Second)}}}
 	s := time.Second
-	r := office.Recording{Summary: store.Summary{Started: start, Ended: start.Add(60 * s), Reason: "withdrawn"}, Length: 60 * s,
+	r := office.Recording{Summary: store.Summary{Started: start, Ended: start.Add(60 * s), State: store.StateSealed, Reason: consent.EndWithdrawn}, Length: 60 * s,
 		Records: []evidence.Logged{granted, logged(consent.Paused, 10*s, &local, "dana"), logged(consent.Resumed, 20*s, &local, ""), logged(consent.Withdrawn, 60*s, &remote, "")},
 		Gaps: []evidence.Gap{{Party: remote, Cause: "pause", From: 10 * s, To: 20 * s}, {Party: local, Cause: "pause", From: 10 * s, To: 20 * s},
 			{Party: remote, Cause: "loss", From: 30 * s, To: 30*s + 20*time.Millisecond}, {Party: remote, Cause: "loss", From: 40 * s, To: 40*s + 40*time.Millisecond}, {Party: local, Cause: "hold", From: 45 * s, To: 50 * s}}}

@@ -13,6 +13,7 @@ var recordingsWords = map[string]phrase{
 	"search.trunk":          {"Trunk", "Trunk"},
 	"search.direction":      {"Direction", "Richtung"},
 	"search.state":          {"State", "Zustand"},
+	"search.outcome":        {"Ended because", "Endete, weil"},
 	"search.rights":         {"Held or restricted", "Gesperrt oder eingeschränkt"},
 	"search.any":            {"any", "alle"},
 	"search.held":           {"under a legal hold", "mit Löschsperre"},

@@ -45,9 +45,13 @@ var stateWords = map[string]phrase{
 	"cause.writer-drop": {"the gate was too busy", "das Gate war überlastet"},
 	"cause.dtmf":        {"a key, not recorded", "eine Taste, nicht aufgenommen"},
 
-	"ended.hang-up":       {"the call ended", "der Anruf endete"},
-	"ended.withdrawn":     {"consent was withdrawn", "die Einwilligung wurde widerrufen"},
-	"ended.party changed": {"somebody else came on the line", "jemand anders kam in die Leitung"},
+	"ended.running":         {"it hasn't ended yet", "noch nicht beendet"},
+	"ended.complete":        {"the call ended", "der Anruf endete"},
+	"ended.withdrawn":       {"consent was withdrawn", "die Einwilligung wurde widerrufen"},
+	"ended.party_changed":   {"somebody else came on the line", "jemand anders kam in die Leitung"},
+	"ended.not_begun":       {"the call had moved on before it began", "der Anruf weiter war, ehe sie begann"},
+	"ended.crashed":         {"the gate stopped", "das Gate ausfiel"},
+	"ended.recorder_failed": {"recording failed", "das Aufnehmen scheiterte"},
 
 	"apstate.pending":  {"Waits", "Wartet"},
 	"apstate.approved": {"Approved: do it now", "Freigegeben: jetzt tun"},

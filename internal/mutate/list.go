@@ -57,7 +57,7 @@ var mutations = []mutation{
 		"len(t.paused) > 0 || ", "",
 		"./media", "TestInvariant3_WithdrawalIsABarrier|TestPausesAreCountedByCause"},
 	{"3: a withdrawal doesn't close the tap", "consent/recording.go",
-		"acts := []Act{{Do: CloseTap, Reason: string(Withdrawn)},\n		{Do: Append,", "acts := []Act{\n		{Do: Append,",
+		"acts := []Act{{Do: CloseTap, Reason: EndWithdrawn},\n		{Do: Append,", "acts := []Act{\n		{Do: Append,",
 		"./consent", "TestEveryStateTimesEveryEvent|TestKeySequences"},
 	{"3: the console doesn't wait until a pause holds", "proxy/steer.go",
 		"	select {\n	case err := <-done:\n		return err\n	case <-ctx.Done():", "	select {\n	case err := <-done:\n		return err\n	default:\n		return nil\n	case <-ctx.Done():",
@@ -94,7 +94,7 @@ var mutations = []mutation{
 		"./consent", "TestPoliciesMatchInOrder"},
 	// 7. EveryConsentedCallIsAccounted
 	{"7: a late grant stays open", "consent/recording.go",
-		"	m.closed = true\n	return []Act{{Do: Append, Record: m.record(Failed, ev, \"the recording had not begun when it had to end\")}}", "	m.closed = true\n	return nil",
+		"	m.closed = true\n	return []Act{{Do: Append, Record: m.record(Failed, ev, EndUnbegun)}}", "	m.closed = true\n	return nil",
 		"./consent", "TestAGrantThatComesTooLateIsClosed"},
 	{"7: start-up leaves grants open", "store/recover.go",
 		"	for g := range s.audit.openGrants() {\n", "	for g := range s.audit.openGrants() {\n		if true {\n			break\n		}\n",
@@ -211,6 +211,9 @@ var mutations = []mutation{
 		"		t.failed(err)\n", "		t.failed(err)\n		break\n",
 		"./breach/alarm", "TestAnAlarmThatIsRefusedIsToldAgain"},
 	// The console: who may, what for, and what is seen
+	{"console: an outcome that isn't noted isn't looked up", "store/catalog/scan.go",
+		"	if b[whatSize-1] == 0 {\n", "	if false {\n",
+		"./store", "TestOutcomesThatAnEarlierVersionDidntNoteAreFound"},
 	{"console: a role too many", "console/access/table.go",
 		"	listens  = []Role{AgentLead, Officer}\n", "	listens  = []Role{AgentLead, Officer, Operator}\n",
 		"./console/api", "TestEachRouteIsForTheRolesOfTheTable"},

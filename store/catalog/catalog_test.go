@@ -73,7 +73,7 @@ var epoch = time.Date(2026, 1, 20, 0, 0, 0, 0, time.UTC)
 
 func random(r *rand.Rand) catalog.Row {
 	row := catalog.Row{Remote: r.Uint64N(20), Local: r.Uint64N(20), Purpose: r.Uint32N(3), Trunk: r.Uint32N(3),
-		State: uint8(r.IntN(3)), Direction: uint8(r.IntN(2)), Flags: uint8(r.IntN(4))}
+		State: uint8(r.IntN(3)), Direction: uint8(r.IntN(2)), Flags: uint8(r.IntN(4)), Outcome: uint8(r.IntN(3))}
 	row.Start = epoch.Add(time.Duration(r.Int64N(int64(60 * 24 * time.Hour)))).UnixNano()
 	row.ID[0], row.ID[15] = byte(r.IntN(256)), byte(r.IntN(256))
 	return row
@@ -196,7 +196,7 @@ func (k *kit) reseal(month string, fill byte, n int) (done bool) {
 // compare asks both with every filter, alone and together.
 func (k *kit) compare(r *rand.Rand, m model) {
 	k.t.Helper()
-	for filters := range 1 << 8 {
+	for filters := range 1 << 9 {
 		like, n := random(r), 1+r.IntN(50)
 		f := catalog.Any()
 		wants := []func(catalog.Row) bool{}
@@ -216,6 +216,7 @@ func (k *kit) compare(r *rand.Rand, m model) {
 		add(7, func() { f.Before, f.Since = like.Position, like.Start-int64(20*24*time.Hour) }, func(x catalog.Row) bool {
 			return (x.Start < like.Start || x.Start == like.Start && bytes.Compare(x.ID[:], like.ID[:]) < 0) && x.Start >= like.Start-int64(20*24*time.Hour)
 		})
+		add(8, func() { f.Outcome(like.Outcome) }, func(x catalog.Row) bool { return x.Outcome == like.Outcome || x.Outcome == 0 })
 		want := m.scan(func(x catalog.Row) bool {
 			return !slices.ContainsFunc(wants, func(w func(catalog.Row) bool) bool { return !w(x) })
 		}, n)

@@ -23,6 +23,7 @@ type Row struct {
 	State          uint8  // what the numbers mean is the caller's to know
 	Direction      uint8
 	Flags          uint8
+	Outcome        uint8 // 0: it isn't noted
 }
 
 // Position is a row's place: rows stand by time, those of one moment by ID.
@@ -57,7 +58,7 @@ func begin(start int64) Position {
 const (
 	where = iota // position
 	who          // Remote, Local
-	what         // Purpose, Trunk, State, Direction, Flags, 0
+	what         // Purpose, Trunk, State, Direction, Flags, Outcome
 	columns
 )
 
@@ -80,7 +81,7 @@ func (r Row) append(b []byte, col int) []byte {
 		return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, r.Remote), r.Local)
 	}
 	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, r.Purpose), r.Trunk)
-	return append(b, r.State, r.Direction, r.Flags, 0)
+	return append(b, r.State, r.Direction, r.Flags, r.Outcome)
 }
 
 func decode(cols *[columns][]byte, i int) (r Row) {
@@ -89,7 +90,7 @@ func decode(cols *[columns][]byte, i int) (r Row) {
 	r.Remote, r.Local = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
 	b = cols[what][i*whatSize:]
 	r.Purpose, r.Trunk = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
-	r.State, r.Direction, r.Flags = b[8], b[9], b[10]
+	r.State, r.Direction, r.Flags, r.Outcome = b[8], b[9], b[10], b[11]
 	return r
 }
 

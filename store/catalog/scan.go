@@ -15,7 +15,7 @@ type Filter struct {
 
 	want, mask struct {
 		names uint64 // Purpose, Trunk
-		rest  uint32 // State, Direction, Flags, 0
+		rest  uint32 // State, Direction, Flags, Outcome
 	}
 }
 
@@ -34,6 +34,10 @@ func (f *Filter) State(v uint8) { f.rest(24, 0xff, v) }
 
 // Direction: see Purpose.
 func (f *Filter) Direction(v uint8) { f.rest(16, 0xff, v) }
+
+// Outcome wants one value, and rows that have none noted: whether they are wanted
+// must be looked up elsewhere. 0 wants those alone.
+func (f *Filter) Outcome(v uint8) { f.rest(0, 0xff, v) }
 
 // Flag wants flags to be set, or not to be.
 func (f *Filter) Flag(flags uint8, set bool) {
@@ -151,8 +155,11 @@ func (s *scan) whoIs(i int) bool {
 
 func (s *scan) whatIs(i int) bool {
 	b := s.cols[what][i*whatSize:]
-	return (binary.BigEndian.Uint64(b)^s.want.names)&s.mask.names == 0 &&
-		(binary.BigEndian.Uint32(b[8:])^s.want.rest)&s.mask.rest == 0
+	rest := (binary.BigEndian.Uint32(b[8:]) ^ s.want.rest) & s.mask.rest
+	if b[whatSize-1] == 0 {
+		rest &^= 0xff // no outcome is noted
+	}
+	return (binary.BigEndian.Uint64(b)^s.want.names)&s.mask.names == 0 && rest == 0
 }
 
 func (s *scan) whenIs(i int) bool {

@@ -73,6 +73,7 @@ func (l *ledger) Append(ctx context.Context, r consent.Record) (uint64, error) {
 type recorder struct {
 	fails, unready           atomic.Bool
 	created, sealed, packets atomic.Int64
+	of                       [2]atomic.Int64 // packets, by party
 }
 
 func (r *recorder) Create(context.Context, consent.Grant) (media.Sink, error) {
@@ -90,9 +91,14 @@ func (r *recorder) Ready(string) error {
 	return nil
 }
 
+func (r *recorder) WriteRTP(p consent.Party, _ time.Time, _ []byte) error {
+	r.packets.Add(1)
+	r.of[p].Add(1)
+	return nil
+}
+
 func (r *recorder) Erase(context.Context, consent.Hash, string) error     { return nil }
 func (r *recorder) Format(consent.Party, uint8, string, int) error        { return nil }
-func (r *recorder) WriteRTP(consent.Party, time.Time, []byte) error       { r.packets.Add(1); return nil }
 func (r *recorder) Gap(consent.Party, string, time.Time, time.Time) error { return nil }
 func (r *recorder) Seal(time.Time, string) error                          { r.sealed.Add(1); return nil }
 
@@ -114,9 +120,15 @@ func square(d time.Duration) *media.Audio {
 
 func newWorld(t testing.TB, policies consent.Policies, tune func(*proxy.Config)) *world {
 	t.Helper()
+	return newWorldAt(t, loopback, policies, tune)
+}
+
+// newWorldAt has the carrier's side elsewhere.
+func newWorldAt(t testing.TB, carrier netip.AddrPort, policies consent.Policies, tune func(*proxy.Config)) *world {
+	t.Helper()
 	w := &world{t: t, ledger: &ledger{}, rec: &recorder{}}
 	var err error
-	if w.caller, err = phone.New(phone.Config{Name: "+442079460123", Listen: loopback}); err != nil {
+	if w.caller, err = phone.New(phone.Config{Name: "+442079460123", Listen: carrier}); err != nil {
 		t.Fatal(err)
 	}
 	if w.agent, err = phone.New(phone.Config{Name: "agent", Listen: loopback, Incoming: func(c *phone.Call) {
@@ -139,8 +151,9 @@ func newWorld(t testing.TB, policies consent.Policies, tune func(*proxy.Config))
 		t.Fatal(err)
 	}
 	side := func(p *phone.Phone) proxy.Side {
-		return proxy.Side{Listen: []proxy.Listen{{Transport: "udp", Addr: loopback}}, Peers: []locate.Peer{locate.At("udp", p.Addr())},
-			AcceptFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
+		at := p.Addr().Addr()
+		return proxy.Side{Listen: []proxy.Listen{{Transport: "udp", Addr: netip.AddrPortFrom(at, 0)}}, Peers: []locate.Peer{locate.At("udp", p.Addr())},
+			AcceptFrom: []netip.Prefix{netip.PrefixFrom(at, at.BitLen())}}
 	}
 	cfg := proxy.Config{Node: "n", Trunks: []proxy.Trunk{{Name: "main", Carrier: side(w.caller), PBX: side(w.agent)}},
 		Policies: policies, Playable: true, Media: w.engine, Ledger: w.ledger, Recorder: w.rec,

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -12,6 +13,35 @@ import (
 	"consentgate/media"
 	"consentgate/proxy"
 )
+
+// TestACallByIPv6OnOneSideIsAskedHeardAndRecorded as one by IPv4 on both.
+func TestACallByIPv6OnOneSideIsAskedHeardAndRecorded(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	w := newWorldAt(t, netip.MustParseAddrPort("[::1]:0"), asking(), nil)
+	defer w.close()
+	c, err := w.yes(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to := c.Media.To().Addr(); to != netip.MustParseAddr("::1") {
+		t.Errorf("the caller sends to %s", to)
+	}
+	c.Media.Tone(880)
+	w.mu.Lock()
+	agent := w.taken[0]
+	w.mu.Unlock()
+	if err := agent.Media.WaitTone(ctx, 880); err != nil {
+		t.Error(err)
+	}
+	if to := agent.Media.To().Addr(); to != loopback.Addr() {
+		t.Errorf("the agent sends to %s", to)
+	}
+	eventually(t, "both are recorded", func() bool { return w.rec.of[consent.Remote].Load() > 10 && w.rec.of[consent.Local].Load() > 10 })
+	if err := c.Hangup(); err != nil {
+		t.Error(err)
+	}
+}
 
 // TestACallLastsNoLongerThanCallsMay: with BYE to both sides.
 func TestACallLastsNoLongerThanCallsMay(t *testing.T) {

@@ -15,10 +15,13 @@ func (m *Media) Describe(direction string) []byte {
 	m.version++
 	version := m.version
 	m.mu.Unlock()
-	at := m.Addr()
-	return fmt.Appendf(nil, "v=0\r\no=- 1 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d RTP/AVP 0 8 101\r\n"+
-		"a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=%s\r\n",
-		version, at.Addr(), at.Addr(), at.Port(), direction)
+	at, family := m.Addr(), "IP4"
+	if at.Addr().Is6() {
+		family = "IP6"
+	}
+	return fmt.Appendf(nil, "v=0\r\no=- 1 %d IN %s %s\r\ns=-\r\nc=IN %[2]s %[3]s\r\nt=0 0\r\nm=audio %[4]d RTP/AVP 0 8 101\r\n"+
+		"a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=%[5]s\r\n",
+		version, family, at.Addr(), at.Port(), direction)
 }
 
 // description is what a phone makes of the far end's: its first audio section.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"consentgate/media/sockets"
 )
 
@@ -81,6 +83,38 @@ func TestWhatIsSentIsTakenWithItsSource(t *testing.T) {
 			if p := next(t, atB); !bytes.Equal(p.data, want) || p.from != a.Local() || p.err != nil {
 				t.Errorf("%s, %d bytes: got %d bytes from %s (%v)", host, size, len(p.data), p.from, p.err)
 			}
+		}
+	}
+}
+
+// TestWhatIsSentIsMarkedAsSpeech, for routers: EF, in either family.
+func TestWhatIsSentIsMarkedAsSpeech(t *testing.T) {
+	for _, family := range []struct {
+		host             string
+		level, ask, told int
+	}{{"127.0.0.1", unix.IPPROTO_IP, unix.IP_RECVTOS, unix.IP_TOS}, {"::1", unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, unix.IPV6_TCLASS}} {
+		a, _ := open(t, group(t, 1), family.host)
+		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(family.host), 0)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		raw, err := conn.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), family.level, family.ask, 1) }), err,
+			a.Send([]byte{1}, conn.LocalAddr().(*net.UDPAddr).AddrPort()), conn.SetReadDeadline(time.Now().Add(10*time.Second))); err != nil {
+			t.Fatal(err)
+		}
+		control := make([]byte, 256)
+		_, n, _, _, err := conn.ReadMsgUDP(make([]byte, 1), control)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := unix.ParseSocketControlMessage(control[:n])
+		if err != nil || len(all) != 1 || int(all[0].Header.Type) != family.told || all[0].Data[0]>>2 != 46 {
+			t.Errorf("%s: %+v, %v", family.host, all, err)
 		}
 	}
 }

@@ -39,6 +39,7 @@ type Certificate struct {
 	Cause     Cause       `json:"cause"`
 	Given     GivenOut    `json:"given_out"`
 	Root      RootChange  `json:"root"`
+	Archive   []Elsewhere `json:"archive,omitempty"` // places that had a copy, or may have had
 	Proof     LogProof    `json:"proof"`
 	NotCover  []string    `json:"does_not_cover"`
 }
@@ -76,8 +77,17 @@ type RootChange struct {
 	Holders []Holder  `json:"holders"`
 }
 
-// LogProof shows the entry erasure.shredded, which lists the commitment, in the
-// log of a signed checkpoint (RFC 6962 section 2.1.1).
+// Elsewhere is a place that had a copy of the file, which opens for nobody any more.
+// What shows that no version of it is there is the entry archive.deleted; nil: that
+// is owed still, and a certificate that is made later has it.
+type Elsewhere struct {
+	Place   string    `json:"place"`
+	Deleted time.Time `json:"deleted,omitzero"`
+	Proof   *LogProof `json:"proof,omitempty"`
+}
+
+// LogProof shows an entry, erasure.shredded or archive.deleted, which names the
+// commitment, in the log of a signed checkpoint (RFC 6962 section 2.1.1).
 type LogProof struct {
 	Index      int64       `json:"index"`
 	Leaf       string      `json:"leaf"`
@@ -112,7 +122,8 @@ func (s *Store) Certificate(id string) (signed []byte, err error) {
 }
 
 func (a *Audit) certify(e erasure) (Certificate, error) {
-	proof, ev, err := a.proveShredded(e.Entry)
+	var ev shreddedEvent
+	proof, err := a.prove(e.Entry, &ev)
 	if err != nil {
 		return Certificate{}, err
 	}
@@ -128,12 +139,24 @@ func (a *Audit) certify(e erasure) (Certificate, error) {
 		Root:      RootChange{ev.From, ev.To, ev.Turned, ev.Table, ev.Backup, ev.Holders},
 		Proof:     proof,
 	}
+	for _, at := range e.Archive {
+		there := Elsewhere{Place: at.Place}
+		if at.Entry > 0 {
+			var ev deletedEvent
+			p, err := a.prove(at.Entry, &ev)
+			if err != nil {
+				return Certificate{}, err
+			}
+			there.Deleted, there.Proof = ev.Asked, &p
+		}
+		c.Archive = append(c.Archive, there)
+	}
 	c.NotCover = notCovered(c)
 	return c, nil
 }
 
-// proveShredded reads an erasure.shredded entry with its proof.
-func (a *Audit) proveShredded(seq int64) (p LogProof, ev shreddedEvent, err error) {
+// prove reads an entry's payload into v, and gives its proof.
+func (a *Audit) prove(seq int64, v any) (p LogProof, err error) {
 	err = a.read(func(tx *bolt.Tx) error {
 		text := tx.Bucket(bLeaf).Get(seqKey(seq))
 		e, err := a.entryOf(tx, seqKey(seq), text)
@@ -143,14 +166,14 @@ func (a *Audit) proveShredded(seq int64) (p LogProof, ev shreddedEvent, err erro
 		if e.Payload == nil {
 			return errors.New("what the log says of it is erased (audit.retention), or can't be opened")
 		}
-		if err := json.Unmarshal(e.Payload, &ev); err != nil {
+		if err := json.Unmarshal(e.Payload, v); err != nil {
 			return err
 		}
 		p = LogProof{Index: seq, Leaf: e.Leaf, Salt: e.Salt, Payload: e.Payload, Checkpoint: string(tx.Bucket(bMeta).Get(kCheckpoint))}
 		p.Hashes, err = tlog.ProveRecord(sizeOf(tx), seq, hashReader(tx))
 		return err
 	})
-	return p, ev, err
+	return p, err
 }
 
 // notCovered is what an erasure can't reach, in sentences.
@@ -162,6 +185,14 @@ func notCovered(c Certificate) []string {
 			"(GDPR Art. 19)", c.Given.Plays, c.Given.Exports),
 		"the memory, swap and core dumps of the machine while it had the key, and who controlled the machine then",
 		"that it existed: the log keeps the times and types of its entries, and the recording's ID, which tells nothing of the call",
+	}
+	for _, at := range c.Archive {
+		if at.Proof == nil {
+			out = append(out, fmt.Sprintf("versions of the recording's file at %s that weren't all deleted when this was issued: they are encrypted, "+
+				"and no key opens them; a later certificate says when they are gone", at.Place))
+			continue
+		}
+		out = append(out, fmt.Sprintf("what others copied from %s before: they are encrypted, and no key opens them", at.Place))
 	}
 	for _, h := range c.Root.Holders {
 		out = append(out, fmt.Sprintf("what the root key's holder %s (%s) doesn't stop: %s", h.Holder, h.Driver, h.Doesnt))
@@ -213,22 +244,13 @@ func (c Certificate) check(vkey string) error {
 	if err != nil {
 		return err
 	}
-	l, err := parseLeaf([]byte(c.Proof.Leaf))
-	if err != nil {
-		return err
-	}
-	if l.Seq != c.Proof.Index || l.Type != TypeShredded || c.Log != in.Origin {
-		return errors.New("the entry isn't that of an erasure that became final")
-	}
-	if l.Seq >= in.Size || tlog.CheckRecord(c.Proof.Hashes, in.Size, in.Root, l.Seq, tlog.RecordHash([]byte(c.Proof.Leaf))) != nil {
-		return fmt.Errorf("entry %d isn't in the log of the checkpoint", l.Seq)
-	}
-	if digest(c.Proof.Salt, c.Proof.Payload) != l.Commitment {
-		return fmt.Errorf("the payload isn't that of entry %d", l.Seq)
+	if c.Log != in.Origin {
+		return errors.New("the checkpoint is another log's")
 	}
 	var ev shreddedEvent
-	if err := json.Unmarshal(c.Proof.Payload, &ev); err != nil {
-		return fmt.Errorf("the payload of entry %d: %w", l.Seq, err)
+	l, err := c.Proof.open(in, TypeShredded, &ev)
+	if err != nil {
+		return err
 	}
 	logged := RootChange{ev.From, ev.To, ev.Turned, ev.Table, ev.Backup, ev.Holders}
 	switch {
@@ -238,6 +260,55 @@ func (c Certificate) check(vkey string) error {
 		return fmt.Errorf("entry %d says otherwise how the root key was destroyed", l.Seq)
 	case len(c.Root.Holders) == 0 || slices.ContainsFunc(c.Root.Holders, func(h Holder) bool { return h.Refusal == "" }):
 		return errors.New("no holder of the root key was seen to refuse it")
+	}
+	for _, at := range c.Archive {
+		if err := at.check(c.Erased.Commitment, vkey, c.Log); err != nil {
+			return fmt.Errorf("what was at %s: %w", at.Place, err)
+		}
+	}
+	return nil
+}
+
+// open checks a proof, and reads the payload of the entry that it shows.
+func (p LogProof) open(in Checkpoint, kind string, v any) (leaf, error) {
+	l, err := parseLeaf([]byte(p.Leaf))
+	if err != nil {
+		return l, err
+	}
+	if l.Seq != p.Index || l.Type != kind {
+		return l, fmt.Errorf("the entry isn't %s", kind)
+	}
+	if l.Seq >= in.Size || tlog.CheckRecord(p.Hashes, in.Size, in.Root, l.Seq, tlog.RecordHash([]byte(p.Leaf))) != nil {
+		return l, fmt.Errorf("entry %d isn't in the log of the checkpoint", l.Seq)
+	}
+	if digest(p.Salt, p.Payload) != l.Commitment {
+		return l, fmt.Errorf("the payload isn't that of entry %d", l.Seq)
+	}
+	if err := json.Unmarshal(p.Payload, v); err != nil {
+		return l, fmt.Errorf("the payload of entry %d: %w", l.Seq, err)
+	}
+	return l, nil
+}
+
+// check checks what a certificate says of a place.
+func (at Elsewhere) check(commitment, vkey, log string) error {
+	if at.Proof == nil {
+		if !at.Deleted.IsZero() {
+			return errors.New("it is said to be deleted, without a proof")
+		}
+		return nil
+	}
+	in, err := ParseCheckpoint([]byte(at.Proof.Checkpoint), vkey)
+	if err != nil {
+		return err
+	}
+	var ev deletedEvent
+	l, err := at.Proof.open(in, TypeArchiveDeleted, &ev)
+	if err != nil {
+		return err
+	}
+	if in.Origin != log || ev.Erased != commitment || ev.Place != at.Place || !ev.Asked.Equal(at.Deleted) {
+		return fmt.Errorf("entry %d says otherwise", l.Seq)
 	}
 	return nil
 }

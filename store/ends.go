@@ -67,12 +67,16 @@ func (s *Store) noteEnd(ctx context.Context, id string, e ending, seq int64) err
 		if seq != noEntry {
 			r.End = seq
 		}
-		return t.put(id, r, sum)
+		if err := t.put(id, r, sum); err != nil || s.archiver == nil || r.File == nil || r.End == 0 {
+			return err
+		}
+		return queue(t.Tx, id)
 	})
 	if err != nil {
 		return fmt.Errorf("noting the end of a recording: %w", err)
 	}
 	s.usage.add(sum.Trunk, more)
+	s.archiver.wake()
 	return nil
 }
 

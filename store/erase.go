@@ -54,6 +54,7 @@ func (s *Store) eraseSealed(ctx context.Context, id string, grant consent.Hash, 
 	}
 	s.usage.add(sum.Trunk, -sum.Bytes)
 	s.reached("erase.dropped")
+	s.archiver.wake()
 	finish := func(ctx context.Context) error { return s.finishErasure(ctx, id, ev) }
 	if err := finish(ctx); err != nil {
 		s.later("erasing recording "+id, finish)

@@ -33,6 +33,7 @@ type Erasure struct {
 	Requested time.Time
 	Logical   time.Time // zero before it is
 	Shredded  time.Time // zero before it is; then Store.Certificate gives a certificate
+	Archive   []ErasedCopy
 }
 
 // erasure is what is kept of one: nothing of a person, and enough for a
@@ -49,6 +50,8 @@ type erasure struct {
 	Epoch      uint64    `json:"epoch,omitempty"` // of the root that it goes with; 0: not known yet
 	Entry      int64     `json:"entry,omitempty"` // of erasure.shredded; 0: it isn't yet
 	Shredded   time.Time `json:"shredded,omitzero"`
+
+	Archive []erasedCopy `json:"archive,omitempty"` // places that had a copy, or may have had
 }
 
 // given counts what was given out of a recording before it was erased.
@@ -104,6 +107,10 @@ func (t keysTx) beginErasure(id string, r row, month string, ev recordingEvent, 
 		Requested: told.requested, Logical: time.Now().UTC(), Given: told.given, KEK: g.kek(), Month: month}
 	if e.Requested.IsZero() {
 		e.Requested = e.Logical
+	}
+	var err error
+	if e.Archive, err = t.owe(id, e.Logical); err != nil {
+		return err
 	}
 	note, err := json.Marshal(ev)
 	return errors.Join(err, t.drop(r.Grant), t.Bucket(bErasing).Put([]byte(id), note), putErasure(t.Tx, id, e),
@@ -190,7 +197,8 @@ func (s *Store) Erasure(id string) (out Erasure, err error) {
 		out.State = ErasureLogical
 	}
 	out.Requested, out.Logical, out.Shredded = e.Requested, e.Logical, e.Shredded
-	return out, nil
+	out.Archive, err = s.erasedCopies(id, e)
+	return out, err
 }
 
 func (s *Store) erasure(id string) (e erasure, ok, finished bool, err error) {

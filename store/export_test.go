@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"consentgate/consent"
+	"consentgate/store/archive"
 )
 
 // Packets reads a recording's packets, in the order of the file.
@@ -139,4 +140,21 @@ func (s *Store) MoveLoggedGap(id string, by float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ending[id].made.gaps.List[0].To += by
+}
+
+// WithArchive has a store copy to a place, and be quick about it; settle is how long
+// an object may still appear that nobody answered for.
+func WithArchive(o Options, place archive.Place, settle time.Duration) Options {
+	o.Archive = place
+	o.archiveTimes = archiveTimes{idle: 20 * time.Millisecond, first: 10 * time.Millisecond, most: 40 * time.Millisecond,
+		rest: 20 * time.Millisecond, settle: settle}
+	return o
+}
+
+// ArchiveWaits is how many recordings are to be copied, and how many objects to be
+// deleted.
+func (s *Store) ArchiveWaits() (copies, deletions int) {
+	copies, _ = s.uncopied()
+	deletions, _, _ = s.owedObjects()
+	return copies, deletions
 }

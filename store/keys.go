@@ -114,7 +114,7 @@ func prepareKeyring(ctx context.Context, db *bolt.DB, dir string, cell rootcell.
 		return nil, rootRefused{err}
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bCatalog, bGrant, bErasing, bRights, bRequest, bErasure, bWaiting, bTouched, bChanged, bRotation, bResealing} {
+		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bCatalog, bGrant, bErasing, bRights, bRequest, bErasure, bWaiting, bTouched, bChanged, bRotation, bResealing, bUncopied, bCopied, bOwed} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ type metrics struct {
 	recordings    *prometheus.CounterVec
 	orphans       *prometheus.GaugeVec
 	scanned       prometheus.Gauge
+	archive       *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -25,6 +26,11 @@ func newMetrics() *metrics {
 			Help: "What the last scan found without its other half: files, and recordings whose file is missing."}, []string{"kind"}),
 		scanned: prometheus.NewGauge(prometheus.GaugeOpts{Name: "consentgate_last_scan_timestamp_seconds",
 			Help: "When files and entries were last compared, in Unix time."}),
+		archive: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentgate_archive_failures_total",
+			Help: "What the archive didn't do at the first try, or the next: copy, delete, read, scan."}, []string{"act"}),
+	}
+	for _, act := range []string{"copy", "delete", "read", "scan"} {
+		m.archive.WithLabelValues(act)
 	}
 	for _, outcome := range []string{StateSealed, StateTruncated, "failed", "erased"} {
 		m.recordings.WithLabelValues(outcome) // there from the start, at 0: an increase to 1 is seen
@@ -42,7 +48,7 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "consentgate_" + name, Help: help}, read)
 	}
 	var err error
-	for _, c := range []prometheus.Collector{m.appendSeconds, m.recordings, m.orphans, m.scanned, newTrunkBytes(s),
+	for _, c := range []prometheus.Collector{m.appendSeconds, m.recordings, m.orphans, m.scanned, m.archive, newTrunkBytes(s),
 		gauge("recordings_active", "Recordings being written.", func() float64 { return float64(len(s.running())) }),
 		gauge("recordings_unsealed", "Recordings that have ended and aren't sealed yet: they wait for their turn, or for room on the disk.",
 			func() float64 { return float64(len(s.unsealed())) }),
@@ -64,6 +70,21 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) error {
 			}),
 		gauge("erasures_pending", "Erasures that aren't final: the root key that they hang under isn't destroyed yet.",
 			func() float64 { n, _ := s.waiting(); return float64(n) }),
+		gauge("archive_waiting", "Sealed recordings that the archive has no copy of yet.",
+			func() float64 { n, _ := s.uncopied(); return float64(n) }),
+		gauge("archive_waiting_oldest_seconds", "For how long the oldest of them has waited; 0: none does.",
+			func() float64 { _, d := s.uncopied(); return d.Seconds() }),
+		gauge("archive_copied_timestamp_seconds", "When a recording was last copied to the archive, in Unix time; 0: none was since the start.",
+			func() float64 {
+				if s.archiver == nil {
+					return 0
+				}
+				return float64(s.archiver.last.Load())
+			}),
+		gauge("archive_owed", "Objects of erased recordings that aren't deleted in the archive with all their versions yet.",
+			func() float64 { n, _, _ := s.owedObjects(); return float64(n) }),
+		gauge("archive_owed_oldest_seconds", "For how long the oldest of them has been owed; 0: none is.",
+			func() float64 { _, _, d := s.owedObjects(); return d.Seconds() }),
 		gauge("erasure_oldest_seconds", "How long ago the oldest erasure was made that isn't final; 0: all are.",
 			func() float64 { _, d := s.waiting(); return d.Seconds() }),
 	} {

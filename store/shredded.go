@@ -40,12 +40,12 @@ func (r *rotating) logShredded(ctx context.Context) error {
 		return err
 	}
 	if len(ids) == 0 && !r.audit.hasShredded(r.From) { // only keys of no recording went
-		if _, _, err := r.audit.appendShredded(epochKey(r.From, ""), r.event(nil)); err != nil {
+		if _, _, err := r.audit.appendOnce(bShredded, epochKey(r.From, ""), TypeShredded, r.event(nil)); err != nil {
 			return err
 		}
 	}
 	for some := range slices.Chunk(ids, shreddedMost) {
-		seq, at, err := r.audit.appendShredded(epochKey(r.From, some[0]), r.event(rows[:len(some)]))
+		seq, at, err := r.audit.appendOnce(bShredded, epochKey(r.From, some[0]), TypeShredded, r.event(rows[:len(some)]))
 		if err != nil {
 			return err
 		}
@@ -111,18 +111,18 @@ func (a *Audit) hasShredded(epoch uint64) (has bool) {
 	return has && err == nil
 }
 
-// appendShredded logs it, once for each mark. It isn't given up: it would then not
-// be known whether it is in the log.
-func (a *Audit) appendShredded(mark []byte, ev shreddedEvent) (seq int64, at time.Time, err error) {
-	if seq, at, ok, err := a.shredded(mark); ok || err != nil {
+// appendOnce logs something once for each mark, which a bucket of audit.db has. It
+// isn't given up: it would then not be known whether it is in the log.
+func (a *Audit) appendOnce(bucket, mark []byte, kind string, v any) (seq int64, at time.Time, err error) {
+	if seq, at, ok, err := a.marked(bucket, mark); ok || err != nil {
 		return seq, at, err
 	}
-	payload, err := json.Marshal(ev)
+	payload, err := json.Marshal(v)
 	if err != nil {
 		return 0, at, err
 	}
-	_, err = a.append(contextForever, newEntry{kind: TypeShredded, within: func(tx *bolt.Tx) ([]byte, error) {
-		b, err := tx.CreateBucketIfNotExists(bShredded)
+	_, err = a.append(contextForever, newEntry{kind: kind, within: func(tx *bolt.Tx) ([]byte, error) {
+		b, err := tx.CreateBucketIfNotExists(bucket)
 		if err != nil {
 			return nil, err
 		}
@@ -131,14 +131,14 @@ func (a *Audit) appendShredded(mark []byte, ev shreddedEvent) (seq int64, at tim
 	if err != nil {
 		return 0, at, err
 	}
-	seq, at, _, err = a.shredded(mark)
+	seq, at, _, err = a.marked(bucket, mark)
 	return seq, at, err
 }
 
-// shredded finds the entry of a mark.
-func (a *Audit) shredded(mark []byte) (seq int64, at time.Time, ok bool, err error) {
+// marked finds the entry of a mark.
+func (a *Audit) marked(bucket, mark []byte) (seq int64, at time.Time, ok bool, err error) {
 	err = a.read(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bShredded)
+		b := tx.Bucket(bucket)
 		if b == nil {
 			return nil
 		}

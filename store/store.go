@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"consentgate/internal/durable"
+	"consentgate/store/archive"
 	"consentgate/store/phone"
 	"consentgate/store/rights"
 	"consentgate/store/rootcell"
@@ -42,6 +43,10 @@ type Options struct {
 	Place        *time.Location  // whose days the periods for subjects' requests are counted in; nil: the machine's
 	Holidays     rights.Holidays // nil: none are known
 
+	Archive archive.Place // where sealed recordings are copied to; nil: nowhere. It stays the caller's to close, after the store
+
+	archiveTimes archiveTimes // for tests; zero: patientArchive
+
 	space   func(path string) (space, error) // nil: the system's; a test's own
 	look    time.Duration                    // between two looks at it; 0: lookEvery
 	stale   time.Duration                    // how long an answer is good for; 0: staleAfter
@@ -55,20 +60,21 @@ func DefaultRootFile(dir string) string { return filepath.Clean(dir) + ".root" }
 // Store is an open data directory. One process has it open. Its methods are safe
 // for concurrent use.
 type Store struct {
-	dir     string
-	node    string
-	numbers phone.Book
-	log     *slog.Logger
-	keys    *keyring
-	audit   *Audit
-	metrics *metrics
-	binds   *Bindings // nil where it couldn't be opened
-	disk    *disk
-	usage   *usage
-	opened  time.Time // the log's newest entry when it was opened; zero: there was none
-	rotator *rotator
-	cell    *asker
-	reached func(point string)
+	dir      string
+	node     string
+	numbers  phone.Book
+	log      *slog.Logger
+	keys     *keyring
+	audit    *Audit
+	metrics  *metrics
+	binds    *Bindings // nil where it couldn't be opened
+	disk     *disk
+	usage    *usage
+	opened   time.Time // the log's newest entry when it was opened; zero: there was none
+	rotator  *rotator
+	cell     *asker
+	archiver *archiver // nil: there is no archive
+	reached  func(point string)
 
 	unbacked atomic.Bool // there is no backup of the present root, when it was last looked for
 
@@ -89,7 +95,7 @@ type Store struct {
 	witnesses *witness.Witnesses // nil where they couldn't be started
 
 	quit    chan struct{}
-	workers sync.WaitGroup // the flusher, the clerk, the sealer, the rotator, the retention and those who look at the disk and for a backup
+	workers sync.WaitGroup // the flusher, the clerk, the sealer, the rotator, the archiver, the retention and those who look at the disk and for a backup
 }
 
 const recordingsDir = "recordings"
@@ -129,6 +135,7 @@ func Open(o Options) (*Store, error) {
 		rotator: newRotator(o.Rotation), cell: newAsker(o.Root),
 		desk: newDesk(), retainer: newRetainer(o.Retention), clock: o.Clock, place: o.Place, holidays: o.Holidays}
 	s.metrics, s.usage = newMetrics(), newUsage(o.Quotas)
+	s.archiver = newArchiver(s, o.Archive, o.archiveTimes)
 	s.lookAtDisk(o)
 	if s.audit, err = openAudit(o.Dir, keys, s.metrics); err != nil {
 		return nil, errors.Join(err, keys.closeDB())
@@ -163,6 +170,7 @@ func Open(o Options) (*Store, error) {
 		s.countUsage(opened)
 		s.scanEvery(scanAgain)
 	})
+	s.startArchive()
 	if o.Retention.Every > 0 {
 		s.workers.Go(s.retain)
 	}
@@ -214,6 +222,7 @@ func openKeys(o Options) (*keyring, error) {
 func (s *Store) Close() error {
 	close(s.quit)
 	s.rotator.cancel()
+	s.archiver.cancel()
 	s.workers.Wait()
 	for _, r := range s.running() {
 		r.stop(errClosed)

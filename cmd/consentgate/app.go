@@ -21,6 +21,7 @@ import (
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
 	"consentgate/store"
+	"consentgate/store/archive/s3"
 	"consentgate/store/phone"
 	"consentgate/store/rootcell"
 )
@@ -30,6 +31,7 @@ type App struct {
 	cfg     *Config
 	log     *slog.Logger
 	store   *opening
+	archive *s3.Place // nil: there is none
 	alarms  *alarm.Watch
 	engine  *media.Engine
 	gate    *proxy.Gate
@@ -73,6 +75,10 @@ func NewApp(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 // takes long: neither a broken disk nor a root key that can't be had may take the
 // trunk down (law 2), and without a log nothing is recorded (law 1).
 func (a *App) openStore(reg prometheus.Registerer) {
+	var err error
+	if a.archive, err = a.cfg.openArchive(); err != nil {
+		a.log.Error("recordings aren't archived", "error", err)
+	}
 	a.store = openLate(func() (*store.Store, rootcell.Cell, error) {
 		o := a.cfg.storeOptions()
 		o.Log, o.Registerer = a.log, reg
@@ -81,6 +87,9 @@ func (a *App) openStore(reg prometheus.Registerer) {
 			return nil, nil, fmt.Errorf("%w: %w", store.ErrRoot, err)
 		}
 		o.Root = root
+		if a.archive != nil {
+			o.Archive = a.archive
+		}
 		s, err := store.Open(o)
 		if err != nil {
 			return nil, nil, errors.Join(err, root.Close())
@@ -182,7 +191,7 @@ func (a *App) Stop() error {
 	err := a.gate.Shutdown(grace)
 	seal, cancel := context.WithTimeout(context.Background(), sealTime)
 	defer cancel()
-	return errors.Join(err, stopConsole(a.console), a.trace.close(), a.engine.Wait(seal), a.engine.Close(), a.store.stop(), a.ops.stop())
+	return errors.Join(err, stopConsole(a.console), a.trace.close(), a.engine.Wait(seal), a.engine.Close(), closeArchive(a.archive, a.store.stop()), a.ops.stop())
 }
 
 // opsAddr is where metrics are served; for tests that let the system choose.

@@ -49,6 +49,7 @@ type Config struct {
 	Log           LogConfig
 	Trace         TraceConfig
 	Audit         AuditConfig
+	Archive       ArchiveConfig
 	Retention     RetentionConfig
 	Alarms        AlarmsConfig
 	Record        RecordConfig
@@ -123,6 +124,7 @@ func Default() Config {
 		Log:           LogConfig{Level: slog.LevelInfo, Format: "text"},
 		Trace:         TraceConfig{HEPID: 2001},
 		Audit:         AuditConfig{Every: store.DefaultWitnessEvery, Retention: 3 * 365 * 24 * time.Hour},
+		Archive:       defaultArchive(),
 		Retention:     defaultRetention(),
 		Alarms:        defaultAlarms(),
 	}

@@ -81,7 +81,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var known []string
-	for _, file := range []string{"parse.go", "disk.go", "erasure.go", "peers.go", "policies.go", "audit.go", "root.go", "retention.go", "alarms.go", "record.go", "consoleconfig.go"} {
+	for _, file := range []string{"parse.go", "disk.go", "erasure.go", "peers.go", "policies.go", "audit.go", "root.go", "retention.go", "alarms.go", "record.go", "consoleconfig.go", "archive.go"} {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -222,6 +222,15 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"trunks:", "root: {name: A_B}\ntrunks:", "small letters, digits and hyphens"},
 		{"trunks:", "root: {replicas: [{driver: file}]}\ntrunks:", "root.replicas[0].path: is missing"},
 		{"trunks:", "root: {replicas: [{path: a, replicas: []}]}\ntrunks:", "root.replicas[0].replicas: unknown key"},
+		{"trunks:", "archive: {bucket: recordings}\ntrunks:", "test.yaml:3: archive.endpoint: is missing: the object store's URL"},
+		{"trunks:", "archive: {endpoint: \"https://s3.test\"}\ntrunks:", "archive.bucket: is missing"},
+		{"trunks:", "archive: {endpoint: \"https://s3.test\", bucket: abc}\ntrunks:", "archive.secret_key_file: is missing: a file"},
+		{"trunks:", "archive: {endpoint: \"http://s3.test\"}\ntrunks:", "https:// is required, but on a loopback address"},
+		{"trunks:", "archive: {endpoint: \"https://s3.test/recordings\"}\ntrunks:", "archive.endpoint: \"https://s3.test/recordings\": endpoint: a server's URL"},
+		{"trunks:", "archive: {bucket: A}\ntrunks:", "3 to 63 small letters"},
+		{"trunks:", "archive: {prefix: gate}\ntrunks:", "each with / behind it"},
+		{"trunks:", "archive: {secret_key: swordfish}\ntrunks:", "archive.secret_key: unknown key"},
+		{"trunks:", "archive: {local: drop}\ntrunks:", "allowed: keep"},
 		{"trunks:", "media: {ports: 100-200}\ntrunks:", "a range of at least 8 ports above 1023"},
 		{"trunks:", "media: {codecs: some}\ntrunks:", "allowed: playable, any"},
 		{"trunks:", "log: {level: loud}\ntrunks:", "allowed: debug, info, warn, error"},

@@ -157,6 +157,7 @@ func checkCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 	c, code, ok := loadFor(*path, errs)
 	if ok {
 		c.tryDomains(ctx, out, errs)
+		c.tryArchive(ctx, *path, out, errs)
 		fmt.Fprintf(out, "%s is sound: %s, %s\n", *path, many(len(c.Trunks), "trunk", "trunks"), many(len(c.Policies), "policy", "policies"))
 	}
 	return code

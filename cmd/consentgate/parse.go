@@ -58,6 +58,7 @@ func (p *parser) parse(root *yaml.Node) {
 		},
 		"dns":       p.dns,
 		"audit":     p.audit,
+		"archive":   p.archive,
 		"retention": p.retention,
 		"alarms":    p.alarms,
 		"record":    p.record,

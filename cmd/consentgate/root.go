@@ -118,12 +118,17 @@ func (p *parser) checkRoot(n *yaml.Node, path string, c RootConfig, of map[strin
 // secretFile warns of a file that isn't there, or isn't secret. Neither is an
 // error: the gate must carry calls all the same.
 func (p *parser) secretFile(n *yaml.Node, path, file string) {
+	p.secret(n, path, file, "nothing is recorded until it is there")
+}
+
+// secret is secretFile, where something else doesn't work without the file.
+func (p *parser) secret(n *yaml.Node, path, file, without string) {
 	if file == "" {
 		return
 	}
 	info, err := os.Stat(file)
 	if err != nil {
-		p.warnf(n, path, "%v: nothing is recorded until it is there", err)
+		p.warnf(n, path, "%v: %s", err, without)
 	} else if mode := info.Mode().Perm(); mode&0o007 != 0 {
 		p.warnf(n, path, "others may read or write %s (mode %04o): chmod o= %[1]s", file, mode)
 	}

@@ -142,11 +142,23 @@ type erasure struct {
 	Requested   time.Time `json:"requested,omitzero"`
 	Logical     time.Time `json:"logical,omitzero"`
 	Shredded    time.Time `json:"shredded,omitzero"`
+	Archive     []placed  `json:"archive,omitempty"`
 	Certificate string    `json:"certificate,omitempty"`
 }
 
+// placed is a place that had a copy.
+type placed struct {
+	Place   string    `json:"place"`
+	Deleted time.Time `json:"deleted,omitzero"`
+	Why     string    `json:"why,omitempty"`
+}
+
 func erasureOf(e store.Erasure, certificate []byte) erasure {
-	return erasure{e.State, e.Requested, e.Logical, e.Shredded, string(certificate)}
+	out := erasure{State: e.State, Requested: e.Requested, Logical: e.Logical, Shredded: e.Shredded, Certificate: string(certificate)}
+	for _, at := range e.Archive {
+		out.Archive = append(out.Archive, placed(at))
+	}
+	return out
 }
 
 type request struct {

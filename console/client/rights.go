@@ -63,9 +63,29 @@ type erasure struct {
 	Logical     time.Time `json:"logical"`
 	Shredded    time.Time `json:"shredded"`
 	Certificate string    `json:"certificate"`
+	Archive     []struct {
+		Place   string    `json:"place"`
+		Deleted time.Time `json:"deleted"`
+		Why     string    `json:"why"`
+	} `json:"archive"`
 }
 
 func (e erasure) words() string {
+	said := e.state()
+	for _, at := range e.Archive {
+		switch {
+		case !at.Deleted.IsZero():
+			said += "; deleted at " + plain(at.Place) + " " + moment(at.Deleted)
+		case at.Why != "":
+			said += "; not yet deleted at " + plain(at.Place) + ": " + plain(at.Why)
+		default:
+			said += "; not yet deleted at " + plain(at.Place)
+		}
+	}
+	return said
+}
+
+func (e erasure) state() string {
 	switch e.State {
 	case "requested":
 		return "asked for " + moment(e.Requested) + "; it waits for what keeps the recording: a hold, or the call that goes on"

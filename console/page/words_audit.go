@@ -36,6 +36,8 @@ var auditWords = map[string]phrase{
 	"type.recording.started":  {"Recording began", "Aufnahme begann"},
 	"type.recording.anchor":   {"Anchor of running recordings", "Anker laufender Aufnahmen"},
 	"type.recording.sealed":   {"Recording sealed", "Aufnahme versiegelt"},
+	"type.recording.archived": {"Copied to the archive", "Ins Archiv kopiert"},
+	"type.archive.deleted":    {"Deleted in the archive", "Im Archiv gelöscht"},
 	"type.recording.failed":   {"Not recorded", "Keine Aufnahme"},
 	"type.recording.erased":   {"Recording erased", "Aufnahme gelöscht"},
 	"type.recording.played":   {"Listened", "Angehört"},

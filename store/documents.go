@@ -139,11 +139,9 @@ func (s *Store) item(ctx context.Context, sum Summary, o BundleOptions) (evidenc
 	need := scout{rate: narrow}
 	reading, err := s.read(ctx, sum.ID, need.take)
 	it.Case.Rendered = rendered(reading)
-	if err == nil && reading.Length.Microseconds()*need.rate/1e6 > mostSamples {
-		it.Case.Damaged = errTooLong.Error()
-		return it, nil
-	}
 	switch {
+	case err == nil && reading.Length.Microseconds()*need.rate/1e6 > mostSamples:
+		it.Case.Damaged = errTooLong.Error()
 	case errors.Is(err, ErrDamaged):
 		it.Case.Length, it.Case.Damaged = time.Duration(sum.Seconds*float64(time.Second)), err.Error()
 	case err != nil:

@@ -337,6 +337,24 @@ func TestWhatCannotBeReadIsSaidInTheBundle(t *testing.T) {
 	}
 }
 
+// TestARecordingTooLongForAFileIsToldOfAndLogged: it is given without audio, and that
+// is an export like others.
+func TestARecordingTooLongForAFileIsToldOfAndLogged(t *testing.T) {
+	s, _ := kit(t)
+	a := ask(t, s, "c-1", callerNumber)
+	must(t, a.rec.Seal(a.rec.End(200_000), "hang-up"))
+	var out bytes.Buffer
+	must(t, s.Bundle(context.Background(), &out, bundleOf(callerNumber)))
+	if n := types(t, s); n[store.TypeExported] != 1 {
+		t.Errorf("%d exports are logged", n[store.TypeExported])
+	}
+	work := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(work, "b.zip"), out.Bytes(), 0o600))
+	if got := sh(t, work, "unzip -Z1 b.zip | grep -c wav || true; unzip -p b.zip index.html | grep -c 'too long for one WAV file'"); got != "0\n1\n" {
+		t.Errorf("recordings with audio, and too long ones: %q", got)
+	}
+}
+
 // TestAnOfficerMayGiveMore: the other party's voice, both numbers and names, where
 // that was decided.
 func TestAnOfficerMayGiveMore(t *testing.T) {

@@ -130,11 +130,15 @@ func newPlan(spoken [2][]coding, length time.Duration, o WAVOptions) (plan, erro
 
 func (p plan) hears(party consent.Party) bool { return p.only == nil || *p.only == party }
 
+// comfortNoise stands for silence (RFC 3389), which it is rendered as.
+const comfortNoise = "CN"
+
 // unheard are the encodings that aren't rendered.
 func (p plan) unheard(only *consent.Party) (out []string) {
 	for party := range p.spoken {
 		for _, said := range p.spoken[party] {
-			if p.hears(consent.Party(party)) && codec.Lookup(said.Encoding, said.Rate) == nil && !slices.Contains(out, said.Encoding) {
+			if p.hears(consent.Party(party)) && codec.Lookup(said.Encoding, said.Rate) == nil && said.Encoding != comfortNoise &&
+				!slices.Contains(out, said.Encoding) {
 				out = append(out, said.Encoding)
 			}
 		}

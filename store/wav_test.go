@@ -181,3 +181,19 @@ func TestStereoIsNotRenderedAsMono(t *testing.T) {
 		t.Errorf("%d Hz, not rendered: %v", rate, reading.Unheard)
 	}
 }
+
+// TestComfortNoiseIsNoSpeechThatIsMissing: it stands for silence, and that it is.
+func TestComfortNoiseIsNoSpeechThatIsMissing(t *testing.T) {
+	s, _ := kit(t)
+	r, err := s.Create(context.Background(), grant(t, s.Audit(), "c"))
+	must(t, err)
+	start := time.Now()
+	v := newVoice(t, r, consent.Remote, "PCMU", 8000, 0, 440)
+	must(t, r.WriteRTP(consent.Remote, start, v.next()), r.Format(consent.Remote, 13, "CN", 8000))
+	noise := v.next()
+	noise[1] = 13
+	must(t, r.WriteRTP(consent.Remote, start.Add(20*time.Millisecond), noise[:13]), r.Seal(start.Add(time.Second), "hang-up"))
+	if _, reading := render(t, s, r); len(reading.Unheard) != 0 {
+		t.Errorf("not rendered: %v", reading.Unheard)
+	}
+}

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -39,17 +40,32 @@ type VConOptions struct {
 	// a Purpose that was consented to, To somebody.
 	Audio           bool
 	By, Purpose, To string
+
+	// URL is where the audio can be fetched, as OpenWAV gives it; it goes in with
+	// the hash of that. Nobody hears anything by it, so it isn't logged: who
+	// fetches it is.
+	URL string
 }
 
 // VCon writes a recording as a vCon. An error after the first byte leaves w with
 // half of one. ErrNotFound, ErrPurpose, ErrRestricted: as they say;
-// nothing is written then.
+// nothing is written then. A recording that goes on has no hash that stays.
 func (s *Store) VCon(ctx context.Context, w io.Writer, id string, o VConOptions) error {
 	c, _, err := s.caseOf(ctx, id)
 	if err != nil {
 		return err
 	}
 	audio := evidence.Audio{Only: o.Only}
+	if o.URL != "" {
+		reading, err := s.read(ctx, id, func(content) error { return nil })
+		if err != nil {
+			return err
+		}
+		c.Rendered, audio.URL = rendered(reading), o.URL
+		if audio.SHA512, err = s.hashWAV(ctx, id, WAVOptions{Only: o.Only}); err != nil {
+			return err
+		}
+	}
 	if o.Audio {
 		if err := s.mayUse(id); err != nil {
 			return err
@@ -68,6 +84,20 @@ func (s *Store) VCon(ctx context.Context, w io.Writer, id string, o VConOptions)
 		return evidence.SignedVCon(w, c, o.Setting, o.Reader, audio, time.Now(), *o.Signer)
 	}
 	return evidence.VCon(w, c, o.Setting, o.Reader, audio, time.Now())
+}
+
+// hashWAV is the SHA-512 of what OpenWAV gives.
+func (s *Store) hashWAV(ctx context.Context, id string, o WAVOptions) (sum []byte, err error) {
+	sound, err := s.OpenWAV(ctx, id, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, sound.Close()) }()
+	h := sha512.New()
+	if _, err := io.Copy(h, sound); err != nil {
+		return nil, fmt.Errorf("hashing the audio of recording %s: %w", id, err)
+	}
+	return h.Sum(nil), nil
 }
 
 // BundleOptions say what an access bundle holds, and who asked for it.

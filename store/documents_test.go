@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +24,7 @@ import (
 	"consentgate/consent"
 	"consentgate/store"
 	"consentgate/store/evidence"
+	"consentgate/store/rights"
 )
 
 // asked is a call whose remote party pressed 1 after the whole prompt.
@@ -316,6 +319,49 @@ func TestTheAudioInAVConIsTheWAV(t *testing.T) {
 	must(t, s.VCon(ctx, &out, id, store.VConOptions{}))
 	if n := types(t, s); strings.Contains(out.String(), `"body":"`) || n[store.TypeExported] != 1 {
 		t.Errorf("a vCon without audio has some, or was logged: %d", n[store.TypeExported])
+	}
+}
+
+// TestAVConSaysWhereTheAudioIsWithItsHash: of the very bytes that are read from there,
+// each time anew. Nobody heard anything by that, and the log has no export.
+func TestAVConSaysWhereTheAudioIsWithItsHash(t *testing.T) {
+	ctx := context.Background()
+	s, _ := kit(t)
+	id := ask(t, s, "c", callerNumber).talk()
+	const at = "https://gate.example/audio?purpose=training"
+	var hashes []string
+	for range 2 {
+		var out bytes.Buffer
+		must(t, s.VCon(ctx, &out, id, store.VConOptions{URL: at}))
+		var v struct {
+			Dialog []struct {
+				Duration float64
+				URL      string
+				Hash     string `json:"content_hash"`
+			}
+		}
+		must(t, json.Unmarshal(out.Bytes(), &v))
+		if d := v.Dialog[0]; d.URL != at || d.Duration < 2.9 || strings.Contains(out.String(), `"body":"`) {
+			t.Errorf("%+v", d)
+		}
+		hashes = append(hashes, v.Dialog[0].Hash)
+	}
+	sound, err := s.OpenWAV(ctx, id, store.WAVOptions{})
+	must(t, err)
+	h := sha512.New()
+	_, err = io.Copy(h, sound)
+	must(t, err, sound.Close())
+	if want := "sha512-" + base64.RawURLEncoding.EncodeToString(h.Sum(nil)); hashes[0] != want || hashes[1] != want {
+		t.Errorf("%v, want %s", hashes, want)
+	}
+	if n := types(t, s); n[store.TypeExported]+n[store.TypePlayed] != 0 {
+		t.Errorf("the log has %v", n)
+	}
+	_, err = s.Restrict(ctx, id, rights.Restriction{Act: because("contests it"), Ground: rights.Accuracy})
+	must(t, err)
+	var out bytes.Buffer
+	if err := s.VCon(ctx, &out, id, store.VConOptions{URL: at}); !errors.Is(err, store.ErrRestricted) || out.Len() > 0 {
+		t.Errorf("of a restricted one: %v, %s", err, out.String())
 	}
 }
 

@@ -47,7 +47,7 @@ func (a *App) newConsole(reg prometheus.Registerer) (*console.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	served := api.New(api.Config{Office: o, Log: a.log})
+	served := api.New(api.Config{Office: o, URL: c.URL, Log: a.log})
 	pages := page.New(a.pageConfig(o, door))
 	conf := console.Config{Listen: c.Listen, Who: door, Log: a.log, API: console.Part{Routes: served.Routes(), Deny: served.Deny},
 		Page: console.Part{Routes: pages.Routes(), Deny: pages.Deny}}
@@ -61,7 +61,7 @@ func (a *App) newConsole(reg prometheus.Registerer) (*console.Server, error) {
 
 // pageConfig tells the page what one may search by, in an order that stays.
 func (a *App) pageConfig(o *office.Office, door *access.Gatekeeper) page.Config {
-	c := page.Config{Office: o, Door: door, Controller: a.cfg.Controller, Version: programVersion(), Log: a.log}
+	c := page.Config{Office: o, Door: door, Controller: a.cfg.Controller, Version: programVersion(), HasURL: a.cfg.Console.URL != "", Log: a.log}
 	for _, name := range slices.Sorted(maps.Keys(a.cfg.Purposes)) {
 		c.Purposes = append(c.Purposes, a.cfg.Purposes[name])
 	}

@@ -21,6 +21,7 @@ import (
 // ConsoleConfig is for the people's side.
 type ConsoleConfig struct {
 	Listen     string
+	URL        string // https://HOST, by which others reach it; "": it isn't known
 	Cert, Key  string
 	FourEyes   bool // exports and erasures wait for a second officer
 	Users      []UserConfig
@@ -41,6 +42,7 @@ func (p *parser) console(n *yaml.Node, path string) {
 	c := &p.config.Console
 	p.mapping(n, path, fields{
 		"listen": parsed(p.reader, &c.Listen, hostPort),
+		"url":    parsed(p.reader, &c.URL, publicURL),
 		"tls": func(n *yaml.Node, path string) {
 			p.mapping(n, path, fields{"cert": p.text(&c.Cert), "key": p.text(&c.Key)})
 		},
@@ -158,6 +160,16 @@ func roleNames() (out []string) {
 		out = append(out, string(r))
 	}
 	return out
+}
+
+// publicURL is an origin (RFC 6454): what is heard at it goes through TLS, whoever
+// ends that.
+func publicURL(v string) (string, error) {
+	u, err := url.Parse(v)
+	if v != "" && (err != nil || u.Hostname() == "" || v != "https://"+u.Host) {
+		return "", errors.New("https://HOST[:PORT] and nothing behind it")
+	}
+	return v, nil
 }
 
 // issuer allows what nobody on the way can change: the provider says who somebody

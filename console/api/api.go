@@ -13,6 +13,7 @@ import (
 // Config says what an API is of.
 type Config struct {
 	Office *office.Office
+	URL    string           // https://HOST, by which others reach it; "": it isn't known
 	Log    *slog.Logger     // nil: none
 	Now    func() time.Time // nil: the machine's clock
 	Write  time.Duration    // for each part of a long answer; 0: 30 s
@@ -22,6 +23,7 @@ type Config struct {
 // API is made by New.
 type API struct {
 	office   *office.Office
+	url      string
 	log      *slog.Logger
 	now      func() time.Time
 	write    time.Duration
@@ -41,7 +43,7 @@ func New(c Config) *API {
 	if c.Place == nil {
 		c.Place = time.Local
 	}
-	return &API{office: c.Office, log: c.Log, now: c.Now, write: cmp.Or(c.Write, 30*time.Second), place: c.Place,
+	return &API{office: c.Office, url: c.URL, log: c.Log, now: c.Now, write: cmp.Or(c.Write, 30*time.Second), place: c.Place,
 		replays: newReplays(c.Now), document: document()}
 }
 

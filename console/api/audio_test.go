@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"bytes"
+	"crypto/sha512"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -148,6 +150,58 @@ func recipient(t *testing.T) string {
 	id, err := age.GenerateX25519Identity()
 	must(t, err)
 	return id.Recipient().String()
+}
+
+// TestAVConsURLServesTheBytesItsHashIsOf, for who may listen, which is then logged: by
+// the vCon itself nobody heard anything. Whom the request says it came to doesn't
+// matter.
+func TestAVConsURLServesTheBytesItsHashIsOf(t *testing.T) {
+	k := newKit(t, options{url: "https://gate.example:8443"})
+	id := sample.Record(t, k.store, sample.Caller, time.Second)
+	path := "/api/v1/recordings/" + id + "/vcon"
+	var v struct {
+		Dialog []struct {
+			URL, Body string
+			Hash      string `json:"content_hash"`
+		}
+	}
+	k.get("officer", path+"?audio=url", "Host", "evil.example").want(http.StatusOK, "").into(&v)
+	d := v.Dialog[0]
+	at, ok := strings.CutPrefix(d.URL, "https://gate.example:8443")
+	if !ok || d.Body != "" {
+		t.Fatalf("%+v", d)
+	}
+	same(t, "plays by the vCon", k.plays(store.TypePlayed), nil)
+	sum := sha512.Sum512(k.get("agent-lead", at).want(http.StatusOK, "").body)
+	if want := "sha512-" + base64.RawURLEncoding.EncodeToString(sum[:]); d.Hash != want {
+		t.Errorf("%s is served, and %s said", want, d.Hash)
+	}
+	same(t, "plays", k.plays(store.TypePlayed), []string{"agent-lead for training"})
+	same(t, "exports", k.plays(store.TypeExported), nil)
+
+	for _, query := range []string{"", "?audio=none"} {
+		if g := k.get("officer", path+query).want(http.StatusOK, ""); strings.Contains(string(g.body), "content_hash") {
+			t.Errorf("%q: %s", query, g.body)
+		}
+	}
+	if g := k.get("officer", path+"?audio=inline").want(http.StatusBadRequest, "bad-request"); !strings.Contains(string(g.body), "none, url") {
+		t.Errorf("%s", g.body)
+	}
+	k.get("agent-lead", path+"?audio=url").want(http.StatusForbidden, "not-your-role")
+	running := sample.Begin(t, k.store, sample.Caller, time.Second)
+	k.get("officer", "/api/v1/recordings/"+running.ID()+"/vcon?audio=url").want(http.StatusConflict, "goes-on")
+	k.do("officer", "POST", "/api/v1/recordings/"+id+"/restrictions", `{"reason":"contested","ground":"accuracy"}`).want(http.StatusCreated, "")
+	k.get("officer", path+"?audio=url").want(http.StatusForbidden, "restricted")
+	k.get("officer", path).want(http.StatusOK, "")
+}
+
+// TestAVConNamesNoURLWhereNobodySaidWhichIsRight, but what to set.
+func TestAVConNamesNoURLWhereNobodySaidWhichIsRight(t *testing.T) {
+	k := newKit(t, options{})
+	g := k.get("officer", "/api/v1/recordings/"+sample.Record(t, k.store, sample.Caller, time.Second)+"/vcon?audio=url").want(http.StatusNotImplemented, "not-set-up")
+	if !strings.Contains(string(g.body), "console.url") {
+		t.Errorf("%s", g.body)
+	}
 }
 
 // TestARecordingIsTakenOutInEachForm, and the log has who, in which, and for whom,

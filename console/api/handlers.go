@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -167,9 +168,29 @@ func getReceipt(c *call) error {
 
 func getVCon(c *call) error {
 	id := c.r.PathValue("id")
+	var audioAt func(string) string
+	if c.query.Get("audio") == byURL {
+		if c.url == "" {
+			return fmt.Errorf("%w: others can't be told where its audio is until console.url says so", office.ErrUnavailable)
+		}
+		audioAt = func(purpose string) string { return c.audioURL(id, purpose) }
+	}
 	return c.stream(func(h http.Header) { attachment(h, "application/vcon+json", "recording-"+id+".vcon.json") }, func(w io.Writer) error {
-		return c.office.VCon(c.r.Context(), c.who, id, w)
+		return c.office.VCon(c.r.Context(), c.who, id, audioAt, w)
 	})
+}
+
+// Where a vCon has its audio.
+const (
+	noAudio = "none"
+	byURL   = "url"
+)
+
+// audioURL is where a recording is heard for a purpose, for whom that is written down.
+// The Host of a request isn't to be trusted with that: who follows the address
+// brings a token.
+func (a *API) audioURL(id, purpose string) string {
+	return a.url + "/api/v1/recordings/" + id + "/audio?" + url.Values{"purpose": {purpose}}.Encode()
 }
 
 func (c *call) pending(a office.Approval) {

@@ -45,6 +45,7 @@ type options struct {
 	limits   console.Limits
 	noStore  bool
 	write    time.Duration
+	url      string // of the API, as others are told
 }
 
 func newKit(t *testing.T, o options) *kit {
@@ -70,7 +71,7 @@ func newKit(t *testing.T, o options) *kit {
 			}
 			return store.VerifyExport(&b, "")
 		}})
-	served := api.New(api.Config{Office: k.office, Log: log, Now: k.clock.now, Write: o.write, Place: time.UTC})
+	served := api.New(api.Config{Office: k.office, Log: log, Now: k.clock.now, Write: o.write, URL: o.url, Place: time.UTC})
 	var err error
 	k.server, err = console.New(console.Config{Listen: "127.0.0.1:0", Who: roleTokens{}, Log: log, Limits: o.limits,
 		API: console.Part{Routes: served.Routes(), Deny: served.Deny}})
@@ -160,7 +161,9 @@ func (k *kit) do(as, method, path, body string, headers ...string) got {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
+		if r.Header.Set(headers[i], headers[i+1]); headers[i] == "Host" {
+			r.Host = headers[i+1] // net/http sends this one
+		}
 	}
 	res, err := client.Do(r)
 	if err != nil {

@@ -199,7 +199,8 @@ func recordingRoutes() []route {
 		{pattern: "GET /api/v1/recordings/{id}/receipt", about: "The consent receipt (ISO/IEC TS 27560, JSON-LD).", fresh: true,
 			answers: []reply{{http.StatusOK, "application/ld+json", ""}}, fails: []string{"damaged"}, serve: getReceipt},
 		{pattern: "GET /api/v1/recordings/{id}/vcon", about: "What is known of the recording as a vCon, without its audio: that is an export.", fresh: true,
-			answers: []reply{{http.StatusOK, "application/vcon+json", ""}}, fails: []string{"damaged"}, serve: getVCon},
+			params:  []param{{"audio", "string", false, []string{noAudio, byURL}, "url: where the audio is, at console.url, with its hash. Who goes there says what for, and is logged."}},
+			answers: []reply{{http.StatusOK, "application/vcon+json", ""}}, fails: []string{"damaged", "restricted", "goes-on", "not-set-up", "method-not-allowed"}, serve: getVCon},
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 // form is what a recording can be taken out as.
 type form struct {
 	name, suffix string
-	bare         string // the route that gives it, where that is none of exports; nobody listens by it
+	bare         string     // the route that gives it, where that is none of exports; nobody listens by it
+	query        url.Values // of that route
 }
 
 var forms = []form{
@@ -21,6 +22,7 @@ var forms = []form{
 	{name: "age", suffix: ".pcapng.age"},
 	{name: "vcon", suffix: ".vcon.json"},
 	{name: "vcon-silent", suffix: ".silent.vcon.json", bare: "vcon"},
+	{name: "vcon-url", suffix: ".url.vcon.json", bare: "vcon", query: url.Values{"audio": {"url"}}},
 	{name: "receipt", suffix: ".receipt.jsonld", bare: "receipt"},
 }
 
@@ -32,7 +34,7 @@ func formNames() (out []string) {
 }
 
 var exportFlags = append([]Flag{
-	{Name: "form", Values: formNames(), Default: "wav", About: "wav is stereo, remote left; vcon-silent and receipt have no audio and need no purpose"},
+	{Name: "form", Values: formNames(), Default: "wav", About: "wav is stereo, remote left; vcon-silent, vcon-url (where the audio is, and its hash) and receipt have no audio and need no purpose"},
 	{Name: "purpose", About: "what it is used for: one that was consented to"},
 	{Name: "to", About: "who gets it; else you"},
 	{Name: "recipient", Kind: Many, About: "of form age: who can open it, age1..."},
@@ -53,7 +55,7 @@ func exportRecording(t *task) error {
 	q := t.query("form", "purpose", "to", "recipient", "case", "reason")
 	switch {
 	case f.bare != "":
-		to, q = path("recordings", id, f.bare), url.Values{}
+		to, q = path("recordings", id, f.bare), f.query
 	case t.text("case") != "" && t.text("reason") == "":
 		return usageError("--reason is missing: why it is needed for the claim")
 	case t.text("purpose") == "" && t.text("case") == "":

@@ -46,7 +46,7 @@ func newGate(t *testing.T, tune func(*office.Config)) *gate {
 	if tune != nil {
 		tune(&c)
 	}
-	g.server = httptest.NewServer(guarded(api.New(api.Config{Office: office.New(c)})))
+	g.server = httptest.NewServer(guarded(api.New(api.Config{Office: office.New(c), URL: "https://gate.example"})))
 	t.Cleanup(func() {
 		g.server.Close()
 		if err := g.store.Close(); err != nil {

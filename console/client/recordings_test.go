@@ -181,7 +181,7 @@ func TestARecordingComesInEveryFormThereIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begins := map[string]string{"wav": "RIFF", "g711": "RIFF", "remote": "RIFF", "local": "RIFF", "vcon": "{", "vcon-silent": "{", "receipt": "{", "age": "age-encryption.org/v1"}
+	begins := map[string]string{"wav": "RIFF", "g711": "RIFF", "remote": "RIFF", "local": "RIFF", "vcon": "{", "vcon-silent": "{", "vcon-url": "{", "receipt": "{", "age": "age-encryption.org/v1"}
 	for form, want := range begins {
 		file := g.in(form)
 		args := []string{"recordings", "export", id, "--form", form, "--out", file}
@@ -189,7 +189,7 @@ func TestARecordingComesInEveryFormThereIs(t *testing.T) {
 		case "age":
 			g.fails(2, "dana", "--recipient is missing", append(args, "--purpose", "training")...)
 			args = append(args, "--purpose", "training", "--recipient", me.Recipient().String())
-		case "vcon-silent", "receipt":
+		case "vcon-silent", "vcon-url", "receipt":
 		default:
 			args = append(args, "--purpose", "training")
 		}

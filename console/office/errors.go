@@ -39,6 +39,8 @@ var (
 	ErrInput = errors.New("that can't be meant")
 	// ErrSeveral means that it isn't clear which is meant.
 	ErrSeveral = errors.New("there are several; say which")
+	// ErrGoesOn means that a recording has to end first.
+	ErrGoesOn = errors.New("the recording goes on")
 	// ErrUnavailable means that this gate can't do it as it is set up.
 	ErrUnavailable = errors.New("this gate isn't set up for it")
 )
@@ -79,6 +81,7 @@ var troubles = []struct {
 	{ErrSeveral, Trouble{http.StatusConflict, "several", true}},
 	{ErrDecided, Trouble{http.StatusConflict, "decided", true}},
 	{ErrCallState, Trouble{http.StatusConflict, "call-state", true}},
+	{ErrGoesOn, Trouble{http.StatusConflict, "goes-on", true}},
 	{store.ErrNotG711, Trouble{http.StatusConflict, "not-g711", true}},
 	{store.ErrDamaged, Trouble{http.StatusConflict, "damaged", true}},
 	{store.ErrNotBraked, Trouble{http.StatusConflict, "not-stopped", true}},

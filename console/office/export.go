@@ -147,13 +147,23 @@ func recipients(t Taking) (out []age.Recipient, err error) {
 }
 
 // VCon writes what is known of a recording as a vCon, without its audio; with it,
-// it is an export.
-func (o *Office) VCon(ctx context.Context, p access.Principal, id string, w io.Writer) error {
-	s, _, err := o.recording(id)
+// it is an export. audioAt says where who may listen for a purpose hears it; nil:
+// that isn't in it. To name the place and hash of the audio is no use of it: who goes
+// there says what for, and is logged.
+func (o *Office) VCon(ctx context.Context, p access.Principal, id string, audioAt func(purpose string) string, w io.Writer) error {
+	s, sum, err := o.recording(id)
 	if err != nil {
 		return err
 	}
-	return s.VCon(ctx, w, id, store.VConOptions{Reader: evidence.Reader{Numbers: p.SeesNumbers()}, Setting: o.c.Setting})
+	opts := store.VConOptions{Reader: evidence.Reader{Numbers: p.SeesNumbers()}, Setting: o.c.Setting}
+	if audioAt == nil {
+		return s.VCon(ctx, w, id, opts)
+	}
+	if sum.State == store.StateRecording {
+		return fmt.Errorf("%w, so its audio has no hash yet", ErrGoesOn)
+	}
+	opts.URL = audioAt(sum.Purpose)
+	return o.turns.reading(ctx, w, func(w io.Writer) error { return s.VCon(ctx, w, id, opts) })
 }
 
 // Receipt is a recording's consent receipt, JSON-LD.

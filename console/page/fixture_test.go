@@ -30,7 +30,7 @@ func fixtures() map[string][]any {
 			{140 * time.Second, "alert", "gap", "Nothing recorded until 2:22: lost in the network", hostile}, {252 * time.Second, "cross", "stopped", "Recording ended", ""}},
 		Drawing: &drawing{Lanes: []rect{{"remote", 0, 8, 1000}, {"local", 0, 34, 1000}}, Gaps: []rect{{"", 286, 8, 91}, {"", 286, 34, 91}, {"", 555, 8, 8}}, Marks: []line{{"event", 0}, {"event", 286}, {"event", 377}, {"stop", 1000}}}}
 	chosen := body
-	chosen.Purpose, chosen.PurposeText = "training", "staff training"
+	chosen.Purpose, chosen.PurposeText, chosen.Named = "training", "staff training", true
 	auditor := recordingBody{Recording: rec, Answers: answers}
 	request := func(kind, state string, left int, owed bool) requestRow {
 		return requestRow{ID: "q1", Kind: kind, Party: "+442079460018", State: state, Received: rights.Date{Year: 2026, Month: 11, Day: 3}, Due: rights.Date{Year: 2026, Month: 12, Day: 3}, Owed: owed, Left: left}

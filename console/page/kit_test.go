@@ -100,7 +100,7 @@ func open(t *testing.T, change ...func(*office.Config)) *desk {
 		}
 	}
 	door := access.New(access.Config{Users: users, Sessions: access.SessionLimits{Idle: time.Hour, Longest: time.Hour}, Trail: trail{}, Log: log, Registerer: prometheus.NewRegistry()})
-	p := page.New(page.Config{Office: office.New(c), Door: door, Controller: controller, Purposes: []consent.Purpose{policy.Purpose}, Trunks: []string{"main"}, Zone: time.UTC, Version: "v0", Log: log})
+	p := page.New(page.Config{Office: office.New(c), Door: door, Controller: controller, Purposes: []consent.Purpose{policy.Purpose}, Trunks: []string{"main"}, Zone: time.UTC, Version: "v0", HasURL: true, Log: log})
 	server, err := console.New(console.Config{Listen: "127.0.0.1:0", Who: door, API: noAPI(), Page: console.Part{Routes: p.Routes(), Deny: p.Deny}, Log: log})
 	must(t, err)
 	server.Start()

@@ -100,6 +100,7 @@ type recordingBody struct {
 	Drawing          *drawing
 	Grounds          []string
 	Forms            []string
+	Named            bool // its audio has an address that others can be told
 }
 
 type purpose struct{ Name, Text string }

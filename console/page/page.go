@@ -34,6 +34,7 @@ type Config struct {
 	Trunks     []string          // the same
 	Zone       *time.Location    // of times, where a browser doesn't tell its own; nil: the machine's
 	Version    string
+	HasURL     bool         // the console has an address that others are told
 	Log        *slog.Logger // nil: none
 }
 

@@ -103,6 +103,19 @@ func TestRecordingsAreSearchedByHowTheyEnded(t *testing.T) {
 	}
 }
 
+// TestAVConByAddressIsOfferedToWhoTakesOut, where there is something to point to.
+func TestAVConByAddressIsOfferedToWhoTakesOut(t *testing.T) {
+	d := open(t)
+	id, running := d.record(caller), sample.Begin(t, d.store, caller, time.Second)
+	defer func() { must(t, running.Seal(time.Now(), consent.EndHangUp)) }()
+	offers := func(role, id string) bool {
+		return strings.Contains(d.as(role).get("/recordings/"+id).body, `href="/api/v1/recordings/`+id+`/vcon?audio=url"`)
+	}
+	if !offers("officer", id) || offers("agent-lead", id) || offers("officer", running.ID()) {
+		t.Errorf("officer %v, agent lead %v, of a running one %v", offers("officer", id), offers("agent-lead", id), offers("officer", running.ID()))
+	}
+}
+
 // TestWhoSeesNoNumbersDoesntSearchByThem, and sees their ends only.
 func TestWhoSeesNoNumbersDoesntSearchByThem(t *testing.T) {
 	d := open(t)

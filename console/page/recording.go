@@ -21,7 +21,8 @@ func getRecording(v *visit) error {
 	}
 	b := recordingBody{Recording: v.recordingOf(r), Listens: access.May("GET /api/v1/recordings/{id}/audio", v.who.Role),
 		Officer: access.May("POST /recordings/{id}/hold", v.who.Role), Asked: len(r.Rights.Asks) > 0,
-		Answers: v.answers(r.Records), Grounds: grounds, Drawing: draw(r), Events: v.events(r)}
+		Answers: v.answers(r.Records), Grounds: grounds, Drawing: draw(r), Events: v.events(r),
+		Named: v.c.HasURL && !r.Restricted && r.State != store.StateRecording}
 	for _, f := range office.Forms {
 		b.Forms = append(b.Forms, f.Name)
 	}

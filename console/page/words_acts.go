@@ -31,6 +31,7 @@ var actWords = map[string]phrase{
 	"export.form":       {"Form", "Form"},
 	"export.to":         {"For whom", "Für wen"},
 	"export.recipient":  {"Key of the recipient (age)", "Schlüssel des Empfängers (age)"},
+	"export.named":      {"vCon with the address and hash of the audio", "vCon mit Adresse und Prüfsumme des Audios"},
 	"export.claim":      {"For a legal claim", "Für einen Rechtsanspruch"},
 	"export.claim.help": {"What is restricted may be used to establish, exercise or defend a legal claim (GDPR Art. 18(2)).", "Eingeschränktes darf zur Geltendmachung, Ausübung oder Verteidigung von Rechtsansprüchen dienen (DSGVO Art. 18 Abs. 2)."},
 	"export.submit":     {"Take it out", "Herausgeben"},

@@ -16,7 +16,8 @@ import (
 // vconVersion is the syntax of draft-ietf-vcon-vcon-core-04 section 4.1.1.
 const vconVersion = "0.4.0"
 
-// Audio is how a vCon has its recording: inline, or as a file beside it.
+// Audio is how a vCon has its recording: inline, as a file beside it, or where it
+// can be fetched.
 type Audio struct {
 	// Only is the one party that is heard; nil: both. It must be what Write
 	// writes, or what the file holds.
@@ -25,8 +26,10 @@ type Audio struct {
 	// the audio is in a file.
 	Write func(io.Writer) error
 	// Filename and SHA512 (of its bytes) name a file that travels with the
-	// vCon. Both empty, and Write nil: there is no audio to be had any more.
+	// vCon; URL and SHA512 one that is fetched from there. None of them, and Write
+	// nil: there is no audio to be had.
 	Filename string
+	URL      string
 	SHA512   []byte
 }
 
@@ -72,6 +75,7 @@ type (
 		Originator *int    `json:"originator,omitempty"`
 		Mediatype  string  `json:"mediatype,omitempty"`
 		Filename   string  `json:"filename,omitempty"`
+		URL        string  `json:"url,omitempty"`
 		Hash       string  `json:"content_hash,omitempty"`
 		Encoding   string  `json:"encoding,omitempty"`
 		Body       *string `json:"body,omitempty"`
@@ -215,7 +219,7 @@ func (c *Case) dialog(a Audio) vconDialog {
 	case a.Write != nil:
 		out.Mediatype, out.Encoding, out.Body = "audio/x-wav", "base64url", new(string)
 	case a.SHA512 != nil:
-		out.Mediatype, out.Filename = "audio/x-wav", a.Filename
+		out.Mediatype, out.Filename, out.URL = "audio/x-wav", a.Filename, a.URL
 		out.Hash = "sha512-" + base64.RawURLEncoding.EncodeToString(a.SHA512)
 	}
 	return out

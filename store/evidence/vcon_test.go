@@ -72,6 +72,12 @@ var rules = []struct {
 	{"core 2.2: content_hash is sha512 and 86 digits of base64url", each("dialog", func(d, _ object) bool {
 		return d["content_hash"] == nil || contentHash.MatchString(text(d["content_hash"]))
 	})},
+	{"core 2.4, 2.4.1: url is HTTPS and comes with content_hash", each("dialog", func(d, _ object) bool {
+		return d["url"] == nil || strings.HasPrefix(text(d["url"]), "https://") && d["content_hash"] != nil
+	})},
+	{"core 4.3.10: the audio is inside or elsewhere, not both", each("dialog", func(d, _ object) bool {
+		return d["body"] == nil || d["url"] == nil && d["content_hash"] == nil
+	})},
 	{"core 4.4: an attachment has start, party and dialog", each("attachments", func(a, v object) bool {
 		return date(a["start"]) && index(a["party"], v, "parties") && index(a["dialog"], v, "dialog")
 	})},
@@ -143,7 +149,8 @@ func TestVConsAreAsTheDraftsSay(t *testing.T) {
 	sum := bytes.Repeat([]byte{7}, 64)
 	for name, c := range cases() {
 		for i, r := range []evidence.Reader{{}, officer, {Party: &remote}} {
-			for j, a := range []evidence.Audio{{}, {Write: inline}, {Filename: "audio.wav", SHA512: sum}, {Write: inline, Only: &remote}} {
+			for j, a := range []evidence.Audio{{}, {Write: inline}, {Filename: "audio.wav", SHA512: sum}, {URL: "https://gate.example/audio", SHA512: sum},
+				{Write: inline, Only: &remote}} {
 				v := checkVCon(t, fmt.Sprint(name, i, j), vconOf(t, c, r, a))
 				if whole := r == officer && a.Only == nil; whole != (v["redacted"] == nil) {
 					t.Errorf("%s %d %d: redacted: %v", name, i, j, v["redacted"])
@@ -160,7 +167,7 @@ func TestVConsAreAsTheDraftsSay(t *testing.T) {
 func TestTheRulesCanFail(t *testing.T) {
 	var v object
 	must(t, json.Unmarshal([]byte(`{"vcon":"0.3.0","uuid":"x","extensions":[],"created_at":"today","redacted":{},"amended":{},"analysis":[],
-		"parties":[{"tel":"anonymous","name":"x"}],"dialog":[{"type":"text","start":1,"duration":-1,"parties":[7,0],"originator":0,"body":"=","content_hash":"md5-1"}],
+		"parties":[{"tel":"anonymous","name":"x"}],"dialog":[{"type":"text","start":1,"duration":-1,"parties":[7,0],"originator":0,"body":"=","url":"http://gate.example","content_hash":"md5-1"}],
 		"attachments":[{"purpose":"lawful_basis","encoding":"json","body":{"lawful_basis":"whim","purpose_grants":[{"purpose":""}],"proof_mechanisms":[{}]}}]}`), &v))
 	for _, r := range rules {
 		if r.holds(v) {

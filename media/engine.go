@@ -137,7 +137,7 @@ func (e *Engine) NewRelay(call string, s Sides, onEvent func(Event)) (*Relay, er
 	r.legs[consent.Local] = r.leg(consent.Local, s.Local, s.Trunk, "pbx")
 	for _, l := range r.legs {
 		var err error
-		if l.pair, err = e.cfg.Pool.bind(r.sockets, l.ip, takers{rtpTaker{l}, rtcpTaker{l}}); err != nil {
+		if l.pair, err = e.cfg.Pool.bind(r.sockets, l.ip, l.takers()); err != nil {
 			err = fmt.Errorf("taking media ports on %s: %w", l.ip, err)
 			if l.party == consent.Local {
 				err = errors.Join(err, r.legs[consent.Remote].giveUp())
@@ -153,5 +153,6 @@ func (e *Engine) NewRelay(call string, s Sides, onEvent func(Event)) (*Relay, er
 
 func (r *Relay) leg(p consent.Party, ip netip.Addr, trunk, side string) *Leg {
 	m := r.engine.cfg.Metrics
-	return &Leg{relay: r, party: p, ip: ip, taken: m.packets.WithLabelValues(trunk, side), measures: m.of(trunk, side)}
+	x := unopened()
+	return &Leg{relay: r, party: p, pair: pair{rtp: x[0], rtcp: x[1]}, ip: ip, taken: m.packets.WithLabelValues(trunk, side), measures: m.of(trunk, side)}
 }

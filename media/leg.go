@@ -16,16 +16,17 @@ import (
 
 // Leg is one side's RTP and RTCP sockets, and what its peer hears.
 type Leg struct {
-	// What each packet needs comes first (see place).
+	// What each packet needs lies together (see takers): what one from the peer does, and
+	// then what one to the peer does.
+	watch   watch
+	inward  inward
 	relay   *Relay
-	place   atomic.Pointer[place] // nil until SetPeer: every packet is a stranger's
-	came    atomic.Uint64         // packets that the metric hasn't been told of
+	came    atomic.Uint64 // packets that the metric hasn't been told of
 	party   consent.Party
-	pair    pair
+	place   atomic.Pointer[place] // nil until SetPeer: every packet is a stranger's
 	outward outward
 	out     stream // towards this leg's peer
-	inward  inward
-	watch   watch
+	pair    pair
 
 	keys     keys // of the sockets' thread
 	ip       netip.Addr
@@ -80,6 +81,16 @@ type (
 	rtpTaker  struct{ *Leg }
 	rtcpTaker struct{ *Leg }
 )
+
+// takers are for both legs' packets; both must be there.
+func (l *Leg) takers() takers {
+	to := l.relay.legs[l.party.Other()]
+	return takers{rtp: rtpTaker{l}, rtcp: rtcpTaker{l}, sockets: [2]*sockets.Socket{l.pair.rtp, l.pair.rtcp}, needs: []sockets.Memory{
+		sockets.Of(&l.relay), sockets.Of(&l.place), sockets.Of(&l.came), sockets.Of(&l.inward),
+		sockets.Of(&l.watch.last), sockets.Of(&l.watch.speech), sockets.Of(&l.watch.codec),
+		sockets.Of(&to.place), sockets.Of(&to.pair.rtp), sockets.Of(&to.outward), sockets.Of(&to.out),
+		sockets.Hot(to.pair.rtp), sockets.Of(&l.relay.bridged), sockets.Of(&l.relay.tap)}}
+}
 
 func (l rtpTaker) Take(data []byte, from netip.AddrPort, at time.Time, err error) {
 	if err != nil {

@@ -49,7 +49,7 @@ func (r *Relay) TakeOpaque(index int) (*Opaque, error) {
 		e := &opaqueEnd{opaque: o, party: l.party, ip: l.ip}
 		o.ends[p] = e
 		var err error
-		if e.pair, err = r.engine.cfg.Pool.bind(r.sockets, l.ip, takers{opaqueTaker{e, first}, opaqueTaker{e, second}}); err != nil {
+		if e.pair, err = r.engine.cfg.Pool.bind(r.sockets, l.ip, takers{rtp: opaqueTaker{e, first}, rtcp: opaqueTaker{e, second}, sockets: unopened()}); err != nil {
 			err = fmt.Errorf("taking media ports on %s: %w", l.ip, err)
 			if l.party == consent.Local { // nobody has been told of the other side's
 				err = errors.Join(err, o.ends[consent.Remote].pair.close())

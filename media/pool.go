@@ -52,8 +52,18 @@ type pair struct {
 	port
 }
 
-// takers are what becomes of a pair's packets.
-type takers struct{ rtp, rtcp sockets.Taker }
+// takers are what becomes of a pair's packets, the sockets to take them from, and what
+// RTP needs most.
+type takers struct {
+	rtp, rtcp sockets.Taker
+	sockets   [2]*sockets.Socket
+	needs     []sockets.Memory
+}
+
+// unopened are two sockets to open.
+func unopened() [2]*sockets.Socket {
+	return [2]*sockets.Socket{new(sockets.Socket), new(sockets.Socket)}
+}
 
 // NewPool makes a pool. Nothing is bound yet.
 func NewPool(c PoolConfig) (*Pool, error) {
@@ -128,6 +138,7 @@ func (p *Pool) bind(on *sockets.Set, ip netip.Addr, to takers) (pair, error) {
 			return out, nil
 		case errors.Is(err, syscall.EADDRINUSE):
 			p.put(x)
+			to.sockets = unopened() // one of the former may have been open for a moment
 		default:
 			p.untake(x)
 			return pair{}, err
@@ -136,12 +147,11 @@ func (p *Pool) bind(on *sockets.Set, ip netip.Addr, to takers) (pair, error) {
 }
 
 func listenPair(on *sockets.Set, ip netip.Addr, x port, to takers) (pair, error) {
-	rtp, err := on.Open(netip.AddrPortFrom(ip, x.number), receiveBuffer, to.rtp)
-	if err != nil {
+	rtp, rtcp := to.sockets[0], to.sockets[1]
+	if err := on.Open(rtp, netip.AddrPortFrom(ip, x.number), receiveBuffer, to.rtp, to.needs...); err != nil {
 		return pair{}, fmt.Errorf("opening a media port: %w", err)
 	}
-	rtcp, err := on.Open(netip.AddrPortFrom(ip, x.number+1), receiveBuffer, to.rtcp)
-	if err != nil {
+	if err := on.Open(rtcp, netip.AddrPortFrom(ip, x.number+1), receiveBuffer, to.rtcp); err != nil {
 		return pair{}, errors.Join(fmt.Errorf("opening a media port: %w", err), rtp.Close())
 	}
 	return pair{rtp, rtcp, x}, nil

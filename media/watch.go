@@ -16,12 +16,13 @@ const enough = 100
 // watch is what a leg sees of its peer's media. All but last belongs to the
 // thread of the relay's sockets, until they are closed.
 type watch struct {
-	last   atomic.Int64 // when a packet came, or was first to be expected; Unix ns
-	speech quality.Stream
-	codec  string // of the latest packet
-
 	trip   quality.RoundTrip
 	missed atomic.Bool // it was told that none comes
+
+	// These are for each packet.
+	last   atomic.Int64 // when one came, or was first to be expected; Unix ns
+	speech quality.Stream
+	codec  string // of the latest
 }
 
 // heard takes a packet. An event is no audio: who only presses keys is missed.

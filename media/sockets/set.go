@@ -26,25 +26,26 @@ type Set struct {
 // Set makes a set without sockets.
 func (g *Group) Set() *Set { return &Set{group: g} }
 
-// Open binds a socket and begins to read it. The kernel keeps at most buffer
-// bytes that weren't read yet. What is sent is marked as speech (DSCP EF).
-func (s *Set) Open(at netip.AddrPort, buffer int, taker Taker) (*Socket, error) {
-	x := &Socket{set: s, taker: taker, v6: at.Addr().Is6()}
+// Open binds x, which nobody uses yet, and begins to read it. The kernel keeps at most
+// buffer bytes that weren't read yet. What is sent is marked as speech (DSCP EF). needs
+// is what the taker does most packets with (see Memory). On an error x is as it was.
+func (s *Set) Open(x *Socket, at netip.AddrPort, buffer int, taker Taker, needs ...Memory) error {
+	x.set, x.taker, x.v6, x.needs = s, taker, at.Addr().Is6(), gather(needs)
 	family := unix.AF_INET
 	if x.v6 {
 		family = unix.AF_INET6
 	}
 	var err error
 	if x.fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
-		return nil, fmt.Errorf("making a socket: %w", err)
+		return fmt.Errorf("making a socket: %w", err)
 	}
 	if err = x.bind(at, buffer); err == nil {
 		err = s.add(x)
 	}
 	if err != nil {
-		return nil, errors.Join(err, unix.Close(x.fd))
+		return errors.Join(err, unix.Close(x.fd))
 	}
-	return x, nil
+	return nil
 }
 
 func (s *Set) add(x *Socket) error {

@@ -50,7 +50,7 @@ func TestPacketsStayInOrderWhileTheirCallMovesBetweenThreads(t *testing.T) {
 	n := &numbered{t: t, to: far.Local(), done: make(chan struct{}), last: packets}
 	var in *sockets.Socket
 	for range 4 {
-		s, err := set.Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, n)
+		s, err := bound(set, netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestABusyThreadGivesCallsAwayAndIdleThreadsGatherThem(t *testing.T) {
 	var sets []*sockets.Set
 	for range 8 {
 		set := g.Set()
-		s, err := set.Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func([]byte, netip.AddrPort, error) {}))
+		s, err := bound(set, netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func([]byte, netip.AddrPort, error) {}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +149,7 @@ func TestNewCallsGoToAThreadWithRoom(t *testing.T) {
 		g.Load(0, c.loads[0])
 		g.Load(1, c.loads[1])
 		set := g.Set()
-		s, err := set.Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func([]byte, netip.AddrPort, error) {}))
+		s, err := bound(set, netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func([]byte, netip.AddrPort, error) {}))
 		if err != nil {
 			t.Fatal(err)
 		}

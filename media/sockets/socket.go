@@ -12,7 +12,7 @@ import (
 // stands in the byte that the kernel wants.
 const expedited = 46 << 2
 
-// Socket is a UDP socket of a Set. Its methods are safe for concurrent use, but
+// Socket is a UDP socket of a Set, once Open has been called. Its methods are safe for concurrent use, but
 // for Pass.
 type Socket struct {
 	// What a packet needs stands first, and together.
@@ -22,6 +22,7 @@ type Socket struct {
 	v6     bool
 	closed bool  // nothing is taken or passed; the set's lock guards it
 	at     int32 // its place in the thread; so it does this
+	needs  needs
 
 	sending sync.RWMutex // held for the system call by those who send without the set's lock
 	shut    bool         // nothing is sent; sending guards it

@@ -15,6 +15,12 @@ import (
 	"consentgate/media/sockets"
 )
 
+// bound is a new socket of a set.
+func bound(set *sockets.Set, at netip.AddrPort, buffer int, t sockets.Taker, needs ...sockets.Memory) (*sockets.Socket, error) {
+	s := new(sockets.Socket)
+	return s, set.Open(s, at, buffer, t, needs...)
+}
+
 func group(t testing.TB, threads int) *sockets.Group {
 	t.Helper()
 	g, err := sockets.New(threads)
@@ -44,7 +50,7 @@ type got struct {
 func open(t testing.TB, g *sockets.Group, host string) (*sockets.Socket, chan got) {
 	t.Helper()
 	all := make(chan got, 1024)
-	s, err := g.Set().Open(netip.AddrPortFrom(netip.MustParseAddr(host), 0), 128<<10,
+	s, err := bound(g.Set(), netip.AddrPortFrom(netip.MustParseAddr(host), 0), 128<<10,
 		takes(func(data []byte, from netip.AddrPort, err error) {
 			all <- got{bytes.Clone(data), from, err}
 		}))
@@ -174,7 +180,7 @@ func TestNothingIsTakenAfterClose(t *testing.T) {
 	for range 200 {
 		var mu sync.Mutex
 		closed, taken := false, make(chan struct{}, 1)
-		s, err := g.Set().Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func(_ []byte, _ netip.AddrPort, err error) {
+		s, err := bound(g.Set(), netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func(_ []byte, _ netip.AddrPort, err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if closed {
@@ -223,7 +229,7 @@ func TestClosedSocketsGiveTheirNumbersBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 100 {
-		s, err := g.Set().Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func([]byte, netip.AddrPort, error) {}))
+		s, err := bound(g.Set(), netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func([]byte, netip.AddrPort, error) {}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,7 +248,7 @@ func TestClosedSocketsGiveTheirNumbersBack(t *testing.T) {
 func TestAPortThatIsTakenIsAnError(t *testing.T) {
 	g := group(t, 1)
 	a, _ := open(t, g, "127.0.0.1")
-	if s, err := g.Set().Open(a.Local(), 64<<10, nil); err == nil {
+	if s, err := bound(g.Set(), a.Local(), 64<<10, nil); err == nil {
 		_ = s.Close()
 		t.Error("two sockets have one port")
 	}
@@ -252,7 +258,7 @@ func TestAPortThatIsTakenIsAnError(t *testing.T) {
 func TestNothingIsAllocatedForAPacket(t *testing.T) {
 	g := group(t, 1)
 	taken := make(chan struct{}, 1)
-	b, err := g.Set().Open(netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func([]byte, netip.AddrPort, error) { taken <- struct{}{} }))
+	b, err := bound(g.Set(), netip.MustParseAddrPort("127.0.0.1:0"), 64<<10, takes(func([]byte, netip.AddrPort, error) { taken <- struct{}{} }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,11 +83,7 @@ func (t *Thread) run() {
 		if t.look(events[:max(n, 0)], &ready) {
 			return
 		}
-		for _, s := range ready[:max(n, 0)] {
-			if s != nil {
-				s.serve(t, in, now)
-			}
-		}
+		t.serve(ready[:max(n, 0)], in, now)
 		t.measure(now.Sub(before), now)
 	}
 }
@@ -159,6 +155,25 @@ func (t *Thread) leave(at int32) {
 	t.slots[at].socket = nil
 	t.slots[at].generation++
 	t.spare = append(t.spare, at)
+}
+
+// serve takes a datagram of each socket. What the next one needs is fetched meanwhile,
+// and the socket after that, for it says what it needs.
+func (t *Thread) serve(ready []*Socket, in *inbox, at time.Time) {
+	for i, s := range ready {
+		if i == 0 {
+			s.ahead()
+		}
+		if i+1 < len(ready) {
+			ready[i+1].ahead()
+		}
+		if i+2 < len(ready) {
+			ready[i+2].soon()
+		}
+		if s != nil {
+			s.serve(t, in, at)
+		}
+	}
 }
 
 // serve takes one datagram. If there are more, epoll says so again: to ask for

@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("STORE_RIGHTS_DIR"); dir != "" {
 		rightsChild(dir)
 	}
+	if dir := os.Getenv("STORE_COMPACT_DIR"); dir != "" {
+		compactChild(dir, os.Getenv("STORE_COMPACT_UNTIL"))
+		return
+	}
 	if dir := os.Getenv("STORE_ERASE_DIR"); dir != "" {
 		eraseChild(dir, os.Getenv("STORE_ERASE_GRANT"), os.Getenv("STORE_ERASE_UNTIL"))
 		return

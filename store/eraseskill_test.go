@@ -26,22 +26,8 @@ func eraseChild(dir, grant, until string) {
 	if err != nil {
 		panic(err)
 	}
-	point, later, timed := strings.Cut(until, "+")
 	o := store.Options{Dir: dir, Node: "test", Root: root}
-	o.ReachedBy(func(at string) {
-		switch {
-		case at != point:
-		case timed:
-			after, err := time.ParseDuration(later)
-			if err != nil {
-				panic(err)
-			}
-			time.AfterFunc(after, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) })
-		default:
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {} // not one instruction more
-		}
-	})
+	o.ReachedBy(killAt(until))
 	s, err := store.Open(o)
 	if err != nil {
 		panic(err)
@@ -58,6 +44,26 @@ func eraseChild(dir, grant, until string) {
 	}
 	if err := s.Close(); err != nil {
 		panic(err)
+	}
+}
+
+// killAt kills this process when it reaches a point, or so long after it
+// ("point+5ms"); never where there is none.
+func killAt(until string) func(point string) {
+	point, later, timed := strings.Cut(until, "+")
+	return func(at string) {
+		switch {
+		case at != point:
+		case timed:
+			after, err := time.ParseDuration(later)
+			if err != nil {
+				panic(err)
+			}
+			time.AfterFunc(after, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) })
+		default:
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // not one instruction more
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 	TypeUnwrap   = "unwrap.failed"     // keys, entries or recordings didn't open
 	TypeAlarm    = "alarm.raised"      // a rule of package breach found something
 	TypeLogTaken = "audit.exported"    // somebody took the log out
+	TypeCompact  = "store.compacted"   // a database was written anew, without the pages that it no longer used
 	TypeApproval = "approval"          // an act that two people have to agree on was asked for, or decided
 )
 
@@ -134,6 +135,14 @@ type LogTaken struct {
 	Payloads bool   `json:"payloads"` // what the entries say went along, in the clear
 }
 
+// Compacted says that a database was written anew, row by row and without the pages
+// that it no longer used, and how many bytes its file has. What it says is the same.
+type Compacted struct {
+	Database string `json:"database"` // the file's name
+	Before   int64  `json:"before"`
+	After    int64  `json:"after"`
+}
+
 // Approval says that an act that two people have to agree on came a step further.
 // By is who asked for it; Second who decided, where somebody did. It is of a
 // recording or of a request; what names a recording goes with it: NoteOf.
@@ -161,6 +170,7 @@ func (LoginFailed) entryType() string     { return TypeLoginBad }
 func (UnwrapFailed) entryType() string    { return TypeUnwrap }
 func (AlarmRaised) entryType() string     { return TypeAlarm }
 func (LogTaken) entryType() string        { return TypeLogTaken }
+func (Compacted) entryType() string       { return TypeCompact }
 func (Approval) entryType() string        { return TypeApproval }
 
 // decodePayload reads an entry's payload where there is one.

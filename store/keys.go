@@ -8,12 +8,9 @@ import (
 	"maps"
 	"path/filepath"
 	"sync"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
-	"consentgate/internal/durable"
 	"consentgate/store/rootcell"
 )
 
@@ -56,24 +53,6 @@ type keyring struct {
 }
 
 var errNewer = errors.New("the data directory was made by another version")
-
-// ErrInUse: another gate, or a command, writes to the data directory.
-var ErrInUse = errors.New("another process has it open; only one consentgate may use a data directory")
-
-// openDB opens a database, or makes it: then its name is durable, too.
-func openDB(path string) (*bolt.DB, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 2 * time.Second})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("opening %s: %w", path, ErrInUse)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
-	}
-	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), db.Close())
-	}
-	return db, nil
-}
 
 // openKeyring opens keys.db with the root of its epoch. One that is new gets the
 // cell's root; the cell makes one if it has none.

@@ -48,7 +48,7 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "consentgate_" + name, Help: help}, read)
 	}
 	var err error
-	for _, c := range []prometheus.Collector{m.appendSeconds, m.recordings, m.orphans, m.scanned, m.archive, newTrunkBytes(s),
+	for _, c := range []prometheus.Collector{m.appendSeconds, m.recordings, m.orphans, m.scanned, m.archive, newTrunkBytes(s), databaseRoom{s},
 		gauge("recordings_active", "Recordings being written.", func() float64 { return float64(len(s.running())) }),
 		gauge("recordings_unsealed", "Recordings that have ended and aren't sealed yet: they wait for their turn, or for room on the disk.",
 			func() float64 { return float64(len(s.unsealed())) }),

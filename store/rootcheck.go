@@ -29,29 +29,7 @@ func CheckRoot(ctx context.Context, dir string, cell rootcell.Cell) (out RootChe
 		if err != nil {
 			return err
 		}
-		if out.Epoch, err = epochOf(tx); err != nil {
-			return err
-		}
-		out.Buckets = tx.Bucket(bKEK).Stats().KeyN // keysAt opened them
-		out.System, out.Grant = 0, 0               // f may be called again
-		if b := tx.Bucket(bSystem); b != nil {
-			err = b.ForEach(func(id, _ []byte) error {
-				out.System++
-				_, err := t.lookupBytes(bSystem, asSystemKey, string(id))
-				return err
-			})
-		}
-		if b := tx.Bucket(bGrantKey); b != nil && err == nil { // version 1 has none
-			err = b.ForEach(func(g, _ []byte) error {
-				if len(g) != len(consent.Hash{}) {
-					return errors.New("a grant's key has no grant")
-				}
-				out.Grant++
-				_, _, err := t.grantKey(consent.Hash(g))
-				return err
-			})
-		}
-		if err != nil {
+		if out, err = t.check(); err != nil {
 			return fmt.Errorf("%s of %s: %w", keysFile, dir, err)
 		}
 		return nil
@@ -60,6 +38,32 @@ func CheckRoot(ctx context.Context, dir string, cell rootcell.Cell) (out RootChe
 		return RootCheck{}, err
 	}
 	return out, nil
+}
+
+// check opens all keys but the buckets', which keysAt opened.
+func (t keysTx) check() (out RootCheck, err error) {
+	if out.Epoch, err = epochOf(t.Tx); err != nil {
+		return out, err
+	}
+	out.Buckets = t.Bucket(bKEK).Stats().KeyN
+	if b := t.Bucket(bSystem); b != nil {
+		err = b.ForEach(func(id, _ []byte) error {
+			out.System++
+			_, err := t.lookupBytes(bSystem, asSystemKey, string(id))
+			return err
+		})
+	}
+	if b := t.Bucket(bGrantKey); b != nil && err == nil { // version 1 has none
+		err = b.ForEach(func(g, _ []byte) error {
+			if len(g) != len(consent.Hash{}) {
+				return errors.New("a grant's key has no grant")
+			}
+			out.Grant++
+			_, _, err := t.grantKey(consent.Hash(g))
+			return err
+		})
+	}
+	return out, err
 }
 
 // RootEpoch tells which root a data directory needs; 0: it isn't made yet.

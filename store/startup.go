@@ -34,7 +34,7 @@ func (s *Store) startUp(o Options) error {
 			return err
 		}
 	}
-	return nil
+	return s.logCompactions()
 }
 
 // lastEntry is the log's newest leaf; false where there is none that can be read.

@@ -105,27 +105,7 @@ const recordingsDir = "recordings"
 // end in the log. It fails if the disk can't take that; the calls of a gate
 // without a store go on, unrecorded.
 func Open(o Options) (*Store, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.WitnessEvery == 0 {
-		o.WitnessEvery = DefaultWitnessEvery
-	}
-	if o.RootFile == "" {
-		o.RootFile = DefaultRootFile(o.Dir)
-	}
-	if o.Clock.Now == nil {
-		o.Clock = machineClock()
-	}
-	if o.Place == nil {
-		o.Place = time.Local
-	}
-	if o.Root == nil {
-		o.Root = rootcell.NewFile(o.RootFile)
-	}
-	if o.reached == nil {
-		o.reached = func(string) {}
-	}
+	o = o.withDefaults()
 	keys, err := openKeys(o)
 	if err != nil {
 		return nil, err
@@ -180,12 +160,38 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
+// withDefaults fills in what was left out.
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.WitnessEvery == 0 {
+		o.WitnessEvery = DefaultWitnessEvery
+	}
+	if o.RootFile == "" {
+		o.RootFile = DefaultRootFile(o.Dir)
+	}
+	if o.Clock.Now == nil {
+		o.Clock = machineClock()
+	}
+	if o.Place == nil {
+		o.Place = time.Local
+	}
+	if o.Root == nil {
+		o.Root = rootcell.NewFile(o.RootFile)
+	}
+	if o.reached == nil {
+		o.reached = func(string) {}
+	}
+	if o.space == nil {
+		o.space = spaceOf
+	}
+	return o
+}
+
 // lookAtDisk looks for the first time: before anything can be recorded.
 func (s *Store) lookAtDisk(o Options) {
 	s.disk = &disk{path: o.Dir, marks: o.Disk, ask: o.space, changed: s.diskChanged}
-	if s.disk.ask == nil {
-		s.disk.ask = spaceOf
-	}
 	s.disk.every, s.disk.stale = cmp.Or(o.look, lookEvery), cmp.Or(o.stale, staleAfter)
 	s.disk.judge(s.disk.ask(o.Dir))
 }
@@ -204,6 +210,9 @@ func openKeys(o Options) (*keyring, error) {
 	keys, err := openKeyring(ctx, o.Dir, o.Root)
 	if err != nil {
 		return nil, err
+	}
+	if err := sweepCopies(o.Dir, o.Log); err != nil {
+		return nil, errors.Join(err, keys.closeDB())
 	}
 	if cell, ok := o.Root.(rootcell.Sweeper); ok {
 		if err := cell.Sweep(ctx); err != nil { // a rotation will insist

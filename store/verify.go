@@ -93,19 +93,24 @@ func withKeys(ctx context.Context, dir string, cell rootcell.Cell, f func(payloa
 		if err != nil {
 			return err
 		}
-		erasing := grantSet{}
-		err = tx.Bucket(bErasing).ForEach(func(_, note []byte) error {
-			var ev recordingEvent
-			var g consent.Hash
-			if json.Unmarshal(note, &ev) == nil && g.UnmarshalText([]byte(ev.Grant)) == nil {
-				erasing[g] = true
-			}
-			return nil
-		})
+		erasing, err := t.erasing()
 		if err != nil {
 			return err
 		}
 		return f(t.payloadKey, erasing)
+	})
+}
+
+// erasing are the grants whose erasure isn't finished.
+func (t keysTx) erasing() (grantSet, error) {
+	out := grantSet{}
+	return out, t.Bucket(bErasing).ForEach(func(_, note []byte) error {
+		var ev recordingEvent
+		var g consent.Hash
+		if json.Unmarshal(note, &ev) == nil && g.UnmarshalText([]byte(ev.Grant)) == nil {
+			out[g] = true
+		}
+		return nil
 	})
 }
 

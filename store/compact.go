@@ -69,9 +69,6 @@ type original struct {
 // there: a keys.db of before an erasure is refused here.
 func openCompaction(ctx context.Context, o Options) (c *compaction, err error) {
 	c = &compaction{Options: o}
-	if c.vkey, err = readVerifier(o.Dir); err != nil {
-		return nil, err
-	}
 	if c.keys, err = openOriginal(o.Dir, keysFile); err != nil {
 		return nil, err
 	}
@@ -80,7 +77,8 @@ func openCompaction(ctx context.Context, o Options) (c *compaction, err error) {
 		return nil, errors.Join(err, c.close())
 	}
 	c.audit.sound = c.logVerifies
-	err = sweepCopies(o.Dir, o.Log)
+	c.vkey, err = readVerifier(o.Dir)
+	err = errors.Join(err, sweepCopies(o.Dir, o.Log))
 	for _, d := range []*original{c.keys, c.audit} {
 		err = errors.Join(err, guarded(d.db, func(tx *bolt.Tx) error {
 			if v := versionOf(tx); v != schemaVersion {

@@ -19,7 +19,7 @@ import (
 // of their own: pages that lead to themselves send the database library down its
 // stack or round in circles, and Go can't recover from a stack that overflows.
 // The process may then end as it likes; this one says what that means.
-var confined = map[string]bool{"verify": true, "export": true, "breach": true, "proof": true, "root": true, "retention": true}
+var confined = map[string]bool{"verify": true, "export": true, "breach": true, "proof": true, "root": true, "retention": true, "compact": true}
 
 // inside tells a process that it is the confined one.
 const inside = "CONSENTGATE_CONFINED"

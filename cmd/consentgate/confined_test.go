@@ -65,7 +65,7 @@ func loggedConfig(t *testing.T, n int, kind consent.Kind) (config, dir string) {
 func TestPagesThatLeadToThemselvesEndInASentence(t *testing.T) {
 	for db, commands := range map[string][][]string{
 		"audit.db": {{"verify"}, {"export"}, {"proof", "--entry", "5"}},
-		"keys.db":  {{"root", "status"}},
+		"keys.db":  {{"root", "status"}, {"compact"}},
 	} {
 		t.Run(db, func(t *testing.T) {
 			config, dir := loggedConfig(t, 100, consent.Granted) // each has a key
@@ -74,11 +74,17 @@ func TestPagesThatLeadToThemselvesEndInASentence(t *testing.T) {
 					t.Fatalf("control: %v: %d %s", command, code, errs)
 				}
 			}
-			loop(t, filepath.Join(dir, db))
+			path := filepath.Join(dir, db)
+			loop(t, path)
+			was, err := os.ReadFile(path)
+			must(t, err)
 			for _, command := range commands {
 				code, _, errs := program(t, append(command, "--config", config)...)
 				if code != exitFail || !strings.Contains(errs, "damaged") || strings.Contains(errs, "\ngoroutine ") || strings.Count(errs, "\n") > 2 {
 					t.Errorf("%v: exit %d\n%.2000s", command, code, errs)
+				}
+				if is, err := os.ReadFile(path); err != nil || !bytes.Equal(was, is) {
+					t.Errorf("%v: the database was changed: %v", command, err)
 				}
 			}
 		})

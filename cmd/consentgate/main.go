@@ -33,6 +33,7 @@ usage:
   consentgate export --config FILE                          the audit log as JSON lines, for verify --export
   consentgate retention --config FILE --dry-run             recordings whose time is over, and what becomes of them
   consentgate retention --config FILE --confirm REASON --by NAME   lets go what a run was stopped over
+  consentgate compact --config FILE                         gives back what keys.db and audit.db no longer use; while the gate is stopped
   consentgate breach --config FILE --from TIME [--to TIME] [--user NAME] [--aware TIME] --out FILE.zip   what a notification of a breach needs
   consentgate record --config FILE [--lang en|de] [--json]  the record of processing (GDPR Art. 30), as it is configured
   consentgate trace  --config FILE [--pcap FILE] [CALL-ID | latest]   SIP messages of a call, redacted
@@ -61,6 +62,7 @@ var commands = map[string]command{
 	"retention": retentionCommand,
 	"record":    recordCommand,
 	"breach":    breachCommand,
+	"compact":   compactCommand,
 
 	"recordings": clientCommand("recordings"),
 	"requests":   clientCommand("requests"),

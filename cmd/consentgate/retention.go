@@ -117,9 +117,8 @@ func confirmRetention(ctx context.Context, c *Config, a rights.Act) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	o := c.storeOptions()
+	o := c.idleStore()
 	o.Root = root
-	o.Retention.Every, o.Rotation = 0, store.Rotation{} // nothing goes before the gate is started
 	s, err := store.Open(o)
 	if err != nil {
 		return err

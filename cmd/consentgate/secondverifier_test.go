@@ -182,6 +182,9 @@ var insiders = map[string]struct {
 		in.log(store.TypeSealed, consent.Hash{}, `{"grant":"`+g.String()+`"}`)
 		in.lose(1)
 	}, ""},
+	"a database written anew": {func(in *insider) {
+		in.log(store.TypeCompact, consent.Hash{}, `{"database":"keys.db","before":2,"after":1}`)
+	}, ""},
 	"an erasure that isn't done": {func(in *insider) {
 		in.of(store.TypeErased, in.granted("a"), `,"payloads":[1]`)
 	}, "entry 1: the payload is still there, and entry 2 says"},

@@ -49,6 +49,7 @@ var auditWords = map[string]phrase{
 	"type.witness.conflict":   {"Conflict with a witness", "Widerspruch eines Zeugen"},
 	"type.disk.low":           {"Disk low", "Platte knapp"},
 	"type.disk.ok":            {"Disk has room again", "Platte hat wieder Platz"},
+	"type.store.compacted":    {"Database compacted", "Datenbank verkleinert"},
 	"type.user.login":         {"Logged in", "Angemeldet"},
 	"type.user.failed":        {"Login failed", "Anmeldung gescheitert"},
 	"type.hold.set":           {"Hold set", "Sperre gesetzt"},

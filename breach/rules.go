@@ -15,7 +15,7 @@ const (
 	LoginFailuresAll Rule = "login_failures_all" // whoever, from wherever
 	UnwrapFailed     Rule = "unwrap_failed"      // keys, entries or recordings don't open
 	LogHead          Rule = "log_head"           // the log isn't the one that a witness saw
-	ConfigChanged    Rule = "config_changed"     // the gate started with another configuration
+	ConfigChanged    Rule = "config_changed"     // the gate has another configuration
 	ClockJump        Rule = "clock_jump"         // the clock was set
 	HoneyTouched     Rule = "honey_touched"      // somebody came to a recording that nobody has business with
 )

@@ -136,6 +136,7 @@ func TestThePackageIsInstalledUpgradedAndPurged(t *testing.T) {
 	live := m.yes(g)
 	until(t, "the recording of a call that was consented to", func() bool { return g.metric("recordings_active") == 1 })
 	m.isConfined()
+	m.reloads()
 
 	before, config := m.run("systemctl", "show", "-p", "MainPID", "consentgate"), m.run("cat", installed)
 	if out := install(debs[1]); !strings.Contains(out, "earlier version goes on") {
@@ -198,9 +199,32 @@ media: {ports: 39200-39399}
 purposes: {training: {text: {en: "training"}, retention: 90d}}
 policies: [{name: default, purpose: training, timeout: 20s}]
 disk: {low: 0, stop: 0}
-console: {listen: "%s"}
+console: {listen: "%s", users: [{name: dana, role: officer, token_sha256: "0000000000000000000000000000000000000000000000000000000000000000"}]}
 ops: {listen: "%s"}
 `
+
+// reloads has the unit read the configuration again: its users are taken, and a file
+// with a fault fails the reload and nothing else.
+func (m *machine) reloads() {
+	m.t.Helper()
+	before, config := m.run("systemctl", "show", "-p", "MainPID", "consentgate"), m.run("cat", installed)
+	m.put(installed, strings.Replace(config, "dana", "vera", 1))
+	m.run("systemctl", "reload", "consentgate")
+	until(m.t, "other users are in force", func() bool {
+		return strings.Contains(m.run("journalctl", "-u", "consentgate", "--no-pager"), "its users are in force")
+	})
+	m.put(installed, strings.Replace(config, "officer", "boss", 1))
+	if out, err := m.try("", "systemctl", "reload", "consentgate"); err == nil {
+		m.t.Errorf("a file with a fault was reloaded: %s", out)
+	}
+	if out := m.run("journalctl", "-u", "consentgate", "--no-pager"); !strings.Contains(out, "console.users[0].role") {
+		m.t.Errorf("the journal doesn't say what is wrong: %s", out)
+	}
+	if after := m.run("systemctl", "show", "-p", "MainPID", "consentgate"); after != before {
+		m.t.Errorf("a reload made %s of %s", after, before)
+	}
+	m.put(installed, config)
+}
 
 // yes makes a call whose caller hears the prompt to its end and says yes.
 func (m *machine) yes(g *gate) *phone.Call {

@@ -109,13 +109,15 @@ func TestTimesThatRunBackWithoutAWordAreRemarked(t *testing.T) {
 	}
 }
 
-// TestAnotherConfigurationThanAtTheLastStartIsLogged, by its hash.
+// TestAnotherConfigurationThanAtTheLastStartIsLogged, by its hash; or than what was
+// read since.
 func TestAnotherConfigurationThanAtTheLastStartIsLogged(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	for i, c := range []struct {
 		config string
-		want   int // changes logged by then
-	}{{"", 0}, {"aa", 0}, {"aa", 0}, {"bb", 1}, {"bb", 1}, {"aa", 2}} {
+		want   int    // changes logged by then
+		read   string // while it ran
+	}{{"", 0, ""}, {"aa", 0, ""}, {"aa", 0, ""}, {"bb", 1, ""}, {"bb", 1, ""}, {"aa", 2, "cc"}, {"cc", 3, ""}, {"cc", 3, "aa"}, {"bb", 5, ""}} {
 		s, err := store.Open(store.Options{Dir: dir, Node: "n", Version: "v9", Config: c.config})
 		must(t, err)
 		var start store.NodeStart
@@ -126,6 +128,7 @@ func TestAnotherConfigurationThanAtTheLastStartIsLogged(t *testing.T) {
 			case store.TypeNodeUp:
 				must(t, json.Unmarshal(e.Payload, &start))
 			case store.TypeConfig:
+				change = store.ConfigChanged{}
 				must(t, json.Unmarshal(e.Payload, &change))
 				changes++
 			}
@@ -134,8 +137,11 @@ func TestAnotherConfigurationThanAtTheLastStartIsLogged(t *testing.T) {
 		if changes != c.want || start != (store.NodeStart{Node: "n", Version: "v9", Config: c.config}) {
 			t.Errorf("start %d: %d changes, want %d; %+v", i, changes, c.want, start)
 		}
-		if changes == 2 && change != (store.ConfigChanged{Before: "bb", After: "aa"}) {
+		if changes == 2 && change != (store.ConfigChanged{Before: "bb", After: "aa"}) || changes == 5 && change != (store.ConfigChanged{Before: "aa", After: "bb"}) {
 			t.Errorf("%+v", change)
+		}
+		if c.read != "" {
+			must(t, s.Audit().Note(t.Context(), store.ConfigChanged{Before: c.config, After: c.read, Part: "console.users"}))
 		}
 		must(t, s.Close())
 	}

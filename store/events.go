@@ -17,7 +17,7 @@ const (
 	TypeErased   = "recording.erased"  // a recording's key and file are gone, and what the log said of it
 	TypeNodeUp   = "node.start"        // the gate started
 	TypeNodeDown = "node.stop"         // the gate stopped in order
-	TypeConfig   = "config.changed"    // it started with another configuration than before
+	TypeConfig   = "config.changed"    // it has another configuration than before
 	TypeClock    = "clock.jumped"      // the clock was set while it ran, or is behind the log
 	TypeConflict = "witness.conflict"  // a witness saw another history than the log's
 	TypeDiskLow  = "disk.low"          // the disk has less room than it should
@@ -72,11 +72,12 @@ type NodeStop struct {
 	Node string `json:"node"`
 }
 
-// ConfigChanged says that the configuration file isn't the one of the last
-// start. The hashes are SHA-256, in hex: whoever keeps the files can tell which.
+// ConfigChanged says that the configuration file isn't the one that the log heard of
+// before. The hashes are SHA-256, in hex: whoever keeps the files can tell which.
 type ConfigChanged struct {
 	Before string `json:"before"`
 	After  string `json:"after"`
+	Part   string `json:"part,omitempty"` // what of it counts until the next start; "": all
 }
 
 // ClockJumped says that times in the log are off from here on, or no longer are.

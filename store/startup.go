@@ -14,14 +14,14 @@ func (s *Store) startUp(o Options) error {
 	if err := errors.Join(s.lookBack(), s.recover(), s.openDesk()); err != nil {
 		return fmt.Errorf("bringing the data directory in order: %w", err)
 	}
-	before, err := s.audit.lastStart()
+	before, err := s.audit.lastConfig()
 	if err != nil {
 		return err
 	}
 	now := NodeStart{Node: s.node, Version: o.Version, Config: o.Config}
 	events := []Event{now}
-	if before.Config != "" && now.Config != "" && before.Config != now.Config {
-		events = append(events, ConfigChanged{Before: before.Config, After: now.Config})
+	if before != "" && now.Config != "" && before != now.Config {
+		events = append(events, ConfigChanged{Before: before, After: now.Config})
 	}
 	wall, _ := s.audit.clock()
 	if e, jumped := jump(s.opened, wall, "start"); jumped && e.Seconds < 0 {
@@ -49,22 +49,29 @@ func (a *Audit) lastEntry() (l leaf, ok bool, err error) {
 	return l, ok, err
 }
 
-// lastStart is what the gate said of itself when it started last; zero where it
-// never did, or that can't be read.
-func (a *Audit) lastStart() (start NodeStart, err error) {
+// lastConfig is the configuration that the log heard of last, when the gate started or
+// since; "" where it heard of none, or that can't be read any more.
+func (a *Audit) lastConfig() (hash string, err error) {
 	err = a.read(func(tx *bolt.Tx) error {
 		cur := tx.Bucket(bLeaf).Cursor()
 		for k, text := cur.Last(); k != nil; k, text = cur.Prev() {
-			if !bytes.Contains(text, []byte(" "+TypeNodeUp+" ")) {
+			started, changed := bytes.Contains(text, []byte(" "+TypeNodeUp+" ")), bytes.Contains(text, []byte(" "+TypeConfig+" "))
+			if !started && !changed {
 				continue
 			}
 			e, err := a.entryOf(tx, k, text)
-			if err == nil && !decodePayload(e, &start) {
-				start = NodeStart{}
+			var start NodeStart
+			var change ConfigChanged
+			switch {
+			case err != nil:
+			case started && decodePayload(e, &start):
+				hash = start.Config
+			case changed && decodePayload(e, &change):
+				hash = change.After
 			}
 			return err
 		}
 		return nil
 	})
-	return start, err
+	return hash, err
 }

@@ -16,6 +16,7 @@ import (
 	"consentgate/breach/alarm"
 	"consentgate/consent"
 	"consentgate/console"
+	"consentgate/console/access"
 	"consentgate/media"
 	"consentgate/media/prompt"
 	"consentgate/proxy"
@@ -36,8 +37,9 @@ type App struct {
 	engine  *media.Engine
 	gate    *proxy.Gate
 	ops     *opsServer
-	console *console.Server // nil: nobody may log in, or it can't be served
-	trace   *tracing        // nil: none is wanted, or none can be had
+	console *console.Server    // nil: nobody may log in, or it can't be served
+	door    *access.Gatekeeper // of console
+	trace   *tracing           // nil: none is wanted, or none can be had
 }
 
 // sealTime bounds how long the last recordings may take to be sealed.

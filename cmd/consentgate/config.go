@@ -56,6 +56,7 @@ type Config struct {
 	Hash          [sha256.Size]byte // of the file, for the audit log
 
 	domains []peerDomain // the peers that DNS has to find
+	tree    *yaml.Node   // as it stands in the file; nil where the configuration isn't of one
 }
 
 // TrunkConfig is a PBX and the carrier it has a trunk to.
@@ -182,7 +183,7 @@ func ParseConfig(file string, text []byte) (*Config, Problems) {
 		r.errorf(&doc, "file", "holds more than one YAML document")
 	}
 	c := Default()
-	c.Hash = sha256.Sum256(text)
+	c.Hash, c.tree = sha256.Sum256(text), doc.Content[0]
 	p := &parser{reader: r, config: &c}
 	p.parse(doc.Content[0])
 	if c.RootKey == "" {

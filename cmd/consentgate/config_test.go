@@ -58,7 +58,7 @@ func parsedOK(t *testing.T, text string) *Config {
 	if !problems.Sound() {
 		t.Fatalf("%s", problems)
 	}
-	c.Hash = [32]byte{}
+	c.Hash, c.tree = [32]byte{}, nil
 	return c
 }
 

@@ -31,30 +31,33 @@ func (a *App) openConsole(reg prometheus.Registerer) {
 	if len(a.cfg.Console.Users) == 0 && a.cfg.Console.OIDC.Issuer == "" {
 		return
 	}
-	s, err := a.newConsole(reg)
+	door, err := a.gatekeeper(reg)
 	if err != nil {
 		a.log.Error("there is no console: calls go on", "error", err)
 		return
 	}
-	a.console = s
+	s, err := a.newConsole(door)
+	if err != nil {
+		a.log.Error("there is no console: calls go on", "error", err)
+		return
+	}
+	a.console, a.door = s, door
 }
 
-func (a *App) newConsole(reg prometheus.Registerer) (*console.Server, error) {
+func (a *App) newConsole(door *access.Gatekeeper) (*console.Server, error) {
 	c := a.cfg.Console
 	o := office.New(office.Config{Store: a.store.store.Load, Calls: liveCalls{a.gate}, Controller: a.cfg.Controller, Setting: a.cfg.setting(), FourEyes: c.FourEyes,
 		AtOnce: a.cfg.Erasure.AtOnce, Node: a.cfg.Node, Version: programVersion(), Verify: verifyExport, Found: a.alarms.Touched, Log: a.log})
-	door, err := a.gatekeeper(reg)
-	if err != nil {
-		return nil, err
-	}
 	served := api.New(api.Config{Office: o, URL: c.URL, Log: a.log})
 	pages := page.New(a.pageConfig(o, door))
 	conf := console.Config{Listen: c.Listen, Who: door, Log: a.log, API: console.Part{Routes: served.Routes(), Deny: served.Deny},
 		Page: console.Part{Routes: pages.Routes(), Deny: pages.Deny}}
 	if c.Cert != "" {
-		if conf.TLS, err = certificate.Serve(c.Cert, c.Key, a.log); err != nil {
+		shown, err := certificate.Serve(c.Cert, c.Key, a.log)
+		if err != nil {
 			return nil, err
 		}
+		conf.TLS = shown
 	}
 	return console.New(conf)
 }

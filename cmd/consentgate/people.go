@@ -17,10 +17,19 @@ import (
 // gatekeeper knows the users of the configuration.
 func (a *App) gatekeeper(reg prometheus.Registerer) (*access.Gatekeeper, error) {
 	c := a.cfg.Console
-	var users []access.User
+	users, err := c.people()
+	if err != nil {
+		return nil, err
+	}
+	conf := access.Config{Users: users, Sessions: c.Session, TLS: c.Cert != "", Trail: logins{a.store}, Log: a.log, Registerer: reg}
+	conf.OIDC = a.provider()
+	return access.New(conf), nil
+}
+
+// people are the users as the gatekeeper has them.
+func (c *ConsoleConfig) people() (users []access.User, err error) {
 	for _, u := range c.Users {
 		user := access.User{Name: u.Name, Role: access.Role(u.Role)}
-		var err error
 		if u.Password != "" {
 			if user.Password, err = passwords.Parse(u.Password); err != nil {
 				return nil, fmt.Errorf("the password of user %s: %w", u.Name, err)
@@ -33,9 +42,7 @@ func (a *App) gatekeeper(reg prometheus.Registerer) (*access.Gatekeeper, error) 
 		}
 		users = append(users, user)
 	}
-	conf := access.Config{Users: users, Sessions: c.Session, TLS: c.Cert != "", Trail: logins{a.store}, Log: a.log, Registerer: reg}
-	conf.OIDC = a.provider()
-	return access.New(conf), nil
+	return users, nil
 }
 
 // provider is the one of identities, or nil: passwords and tokens work without.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 )
 
 func serveCommand(ctx context.Context, args []string, _, errs io.Writer) int {
@@ -16,6 +19,9 @@ func serveCommand(ctx context.Context, args []string, _, errs io.Writer) int {
 	if !ok {
 		return code
 	}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP) // which would end the program otherwise, and with it the calls
+	defer signal.Stop(again)
 	log := newLogger(c.Log, errs)
 	app, err := NewApp(ctx, c, log)
 	if err != nil {
@@ -23,7 +29,7 @@ func serveCommand(ctx context.Context, args []string, _, errs io.Writer) int {
 	}
 	app.Start()
 	log.Info("serving", "node", c.Node, "trunks", len(c.Trunks), "ops", app.opsAddr().String(), "console", app.consoleURL())
-	<-ctx.Done()
+	newReloader(app, *path).run(ctx, again)
 	if err := app.Stop(); err != nil {
 		return fail(errs, err)
 	}

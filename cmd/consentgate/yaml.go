@@ -116,6 +116,9 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
+// at is the path of a list's item.
+func at(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+
 // resolve follows an alias. Depth is bounded by YAML itself: an alias can only
 // name a node before it.
 func resolve(n *yaml.Node) *yaml.Node {
@@ -188,7 +191,7 @@ func (r *reader) each(n *yaml.Node, path string, read func(n *yaml.Node, path st
 		return
 	}
 	for i, item := range n.Content {
-		read(item, fmt.Sprintf("%s[%d]", path, i))
+		read(item, at(path, i))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -35,12 +36,18 @@ type Config struct {
 	Registerer prometheus.Registerer
 }
 
+// Ways to prove who one is, as the audit log has them.
+const (
+	viaPassword = "password"
+	viaToken    = "token"
+	viaOIDC     = "oidc"
+)
+
 // Gatekeeper knows who somebody is: by bearer token, or by a session that began
 // with a password or at a provider of identities. It is safe for concurrent use
 // and has no goroutine.
 type Gatekeeper struct {
-	users    []User
-	unknown  []passwords.Hash // that those who have no password are compared with
+	people   *atomic.Pointer[people]
 	checker  *passwords.Checker
 	attempts *attempts.Attempts
 	sessions *sessions
@@ -56,20 +63,14 @@ type Gatekeeper struct {
 
 // New makes a Gatekeeper.
 func New(c Config) *Gatekeeper {
-	g := &Gatekeeper{users: c.Users, checker: passwords.NewChecker(), attempts: attempts.New(),
-		sessions: newSessions(c.Sessions, c.TLS), tokens: newTokens(c.Users), flows: newFlows(c.TLS), trail: c.Trail, failures: newFailures(), log: c.Log,
+	who := &atomic.Pointer[people]{}
+	who.Store(newPeople(c.Users))
+	g := &Gatekeeper{people: who, checker: passwords.NewChecker(), attempts: attempts.New(),
+		sessions: newSessions(c.Sessions, c.TLS, who), tokens: newTokens(), flows: newFlows(c.TLS), trail: c.Trail, failures: newFailures(), log: c.Log,
 		logins: promauto.With(c.Registerer).NewCounterVec(prometheus.CounterOpts{Name: "consentgate_logins_total",
 			Help: "Logins to the console, by how they ended. Bearer tokens count once an hour and address where they are good."}, []string{"outcome"})}
 	if c.OIDC != nil {
 		g.oidc = oidc.New(*c.OIDC)
-	}
-	for _, u := range c.Users {
-		if u.Password.Set() {
-			g.unknown = append(g.unknown, u.Password.Nobodys())
-		}
-	}
-	if g.unknown == nil {
-		g.unknown = []passwords.Hash{passwords.Hash{}.Nobodys()}
 	}
 	for _, outcome := range outcomes {
 		g.logins.WithLabelValues(outcome)
@@ -132,29 +133,28 @@ func (g *Gatekeeper) logIn(w http.ResponseWriter, r *http.Request, name, passwor
 		return err
 	}
 	if !good {
-		g.failed(r, u.Name, "password")
+		g.failed(r, u.Name, viaPassword)
 		return ErrDenied
 	}
-	p := Principal{Name: u.Name, Role: u.Role, Via: "password"}
+	p := Principal{Name: u.Name, Role: u.Role, Via: viaPassword}
 	if err := g.noted(r, p); err != nil {
 		try.Void()
 		return err
 	}
 	try.Void()
 	g.attempts.Met(name, address(r))
-	g.sessions.begin(w, r, p)
+	if !g.sessions.begin(w, r, p, u.Password) {
+		return ErrDenied
+	}
 	return nil
 }
 
 // check finds who has the name and the password. Names that nobody has take the
 // same work. The user is the zero one where nobody has the name.
 func (g *Gatekeeper) check(ctx context.Context, name, password string, acquainted bool) (u User, good bool, err error) {
-	hash := g.unknown[g.attempts.Pick(name, len(g.unknown))]
-	for _, known := range g.users {
-		if known.Name == name {
-			u = known
-		}
-	}
+	people := g.people.Load()
+	hash := people.unknown[g.attempts.Pick(name, len(people.unknown))]
+	u, _ = people.named(name)
 	if u.Password.Set() {
 		hash = u.Password
 	}

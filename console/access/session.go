@@ -8,7 +8,10 @@ import (
 	"mime"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"consentgate/console/access/passwords"
 )
 
 const (
@@ -33,11 +36,11 @@ type SessionLimits struct {
 	Longest time.Duration // whatever comes
 }
 
-// sessions are those there are. They are in memory alone: a restart, and so every
-// change of the configuration, ends all of them.
+// sessions are those there are. They are in memory alone: a restart ends all of them.
 type sessions struct {
 	limits SessionLimits
-	cookie http.Cookie // but for its value
+	cookie http.Cookie             // but for its value
+	people *atomic.Pointer[people] // who may have one
 
 	mu sync.Mutex
 	by map[[sha256.Size]byte]*session // by the hash of its id, which only the browser has
@@ -45,17 +48,18 @@ type sessions struct {
 
 type session struct {
 	principal Principal
+	password  passwords.Hash // that it began with; zero: with none
 	csrf      string
 	began     time.Time
 	used      time.Time // guarded by sessions.mu
 }
 
-func newSessions(l SessionLimits, secure bool) *sessions {
+func newSessions(l SessionLimits, secure bool, who *atomic.Pointer[people]) *sessions {
 	c := http.Cookie{Name: "consentgate", Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}
 	if secure { // the prefix has browsers take it from nobody else (RFC 6265bis section 4.1.3.2)
 		c.Name, c.Secure = "__Host-consentgate", true
 	}
-	return &sessions{limits: l, cookie: c, by: map[[sha256.Size]byte]*session{}}
+	return &sessions{limits: l, cookie: c, people: who, by: map[[sha256.Size]byte]*session{}}
 }
 
 // token makes 256 random bits.
@@ -66,17 +70,38 @@ func token() string {
 }
 
 // begin makes a session under an id that nobody had before, and ends the one that
-// the request came by.
-func (s *sessions) begin(w http.ResponseWriter, r *http.Request, p Principal) {
+// the request came by. False: the users changed while the proof was looked at.
+func (s *sessions) begin(w http.ResponseWriter, r *http.Request, p Principal, password passwords.Hash) bool {
 	id, now := token(), time.Now()
 	s.mu.Lock()
 	s.drop(r)
-	s.makeRoom(p, now)
-	s.by[sha256.Sum256([]byte(id))] = &session{principal: p, csrf: token(), began: now, used: now}
+	good := s.people.Load().stand(p, password) // under mu: review has yet to come, or was before
+	if good {
+		s.makeRoom(p, now)
+		s.by[sha256.Sum256([]byte(id))] = &session{principal: p, password: password, csrf: token(), began: now, used: now}
+	}
 	s.mu.Unlock()
+	if !good {
+		return false
+	}
 	c := s.cookie
 	c.Value = id
 	http.SetCookie(w, &c)
+	return true
+}
+
+// review ends the sessions that the users of now don't stand for, and says how many.
+func (s *sessions) review() (ended int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	who := s.people.Load()
+	for key, x := range s.by {
+		if !who.stand(x.principal, x.password) {
+			delete(s.by, key)
+			ended++
+		}
+	}
+	return ended
 }
 
 // end ends the session that the request comes by, and has the browser forget it.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"consentgate/console/access/oidc"
+	"consentgate/console/access/passwords"
 )
 
 // flowTime is how long a login at a provider may take.
@@ -22,6 +23,8 @@ var ErrProvider = oidc.ErrProvider
 
 // ErrNoRole: somebody proved who they are, and may do nothing here.
 var ErrNoRole = oidc.ErrNoRole
+
+var errNamesake = fmt.Errorf("%w: a user of the configuration has the same name", ErrNoRole)
 
 // flows keeps logins at a provider in the browsers they began in, sealed in a
 // cookie: nothing is held here for people who never come back.
@@ -131,27 +134,27 @@ func (g *Gatekeeper) finishOIDC(w http.ResponseWriter, r *http.Request) (next st
 		return "", g.oidcFailed(r, err)
 	}
 	defer try.Void()
-	p := Principal{Name: who.Name, Role: Role(who.Role), Via: "oidc"}
+	p := Principal{Name: who.Name, Role: Role(who.Role), Via: viaOIDC}
 	if err := g.noted(r, p); err != nil {
 		return "", err
 	}
-	g.sessions.begin(w, r, p)
+	if !g.sessions.begin(w, r, p, passwords.Hash{}) {
+		return "", g.oidcFailed(r, errNamesake)
+	}
 	return x.Next, nil
 }
 
 // mayBe refuses names that the configuration's users have: entries in the audit log
 // have one meaning.
 func (g *Gatekeeper) mayBe(name string) error {
-	for _, u := range g.users {
-		if u.Name == name {
-			return fmt.Errorf("%w: a user of the configuration has the same name", ErrNoRole)
-		}
+	if _, known := g.people.Load().named(name); known {
+		return errNamesake
 	}
 	return nil
 }
 
 func (g *Gatekeeper) oidcFailed(r *http.Request, err error) error {
-	reason := "oidc"
+	reason := viaOIDC
 	if errors.Is(err, ErrNoRole) {
 		reason = "oidc: no role"
 	}

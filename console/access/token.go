@@ -20,12 +20,10 @@ const (
 	tokenPlaces = 16
 )
 
-// tokens are the bearer tokens of users, and which uses were written down.
+// tokens are which uses of bearer tokens were written down.
 type tokens struct {
-	users []User
-
 	mu    sync.Mutex
-	noted map[string][]use // by user, the latest last
+	noted map[[sha256.Size]byte][]use // by the token's hash, the latest last
 }
 
 type use struct {
@@ -33,16 +31,12 @@ type use struct {
 	at   time.Time
 }
 
-func newTokens(users []User) *tokens {
-	return &tokens{users: slices.DeleteFunc(slices.Clone(users), func(u User) bool { return len(u.TokenSHA256) != sha256.Size }),
-		noted: map[string][]use{}}
-}
+func newTokens() *tokens { return &tokens{noted: map[[sha256.Size]byte][]use{}} }
 
-// owner finds whose token it is. It looks at all of them, so that the time it takes
-// says nothing.
-func (t *tokens) owner(token string) (u User, found bool) {
-	sum := sha256.Sum256([]byte(token))
-	for _, candidate := range t.users {
+// owner finds who has the token of a hash. It looks at all of them, so that the time
+// it takes says nothing.
+func (p *people) owner(sum [sha256.Size]byte) (u User, found bool) {
+	for _, candidate := range p.users {
 		if subtle.ConstantTimeCompare(sum[:], candidate.TokenSHA256) == 1 {
 			u, found = candidate, true
 		}
@@ -51,17 +45,28 @@ func (t *tokens) owner(token string) (u User, found bool) {
 }
 
 // isNoted reports whether an entry stands for the token's use from there.
-func (t *tokens) isNoted(name string, from netip.Addr) bool {
+func (t *tokens) isNoted(sum [sha256.Size]byte, from netip.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.ContainsFunc(t.noted[name], func(u use) bool { return u.from == from && time.Since(u.at) < tokenNoted })
+	return slices.ContainsFunc(t.noted[sum], func(u use) bool { return u.from == from && time.Since(u.at) < tokenNoted })
 }
 
-func (t *tokens) note(name string, from netip.Addr) {
+func (t *tokens) note(sum [sha256.Size]byte, from netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	others := slices.DeleteFunc(t.noted[name], func(u use) bool { return u.from == from })
-	t.noted[name] = append(others[max(0, len(others)-tokenPlaces+1):], use{from, time.Now()})
+	others := slices.DeleteFunc(t.noted[sum], func(u use) bool { return u.from == from })
+	t.noted[sum] = append(others[max(0, len(others)-tokenPlaces+1):], use{from, time.Now()})
+}
+
+// forget drops the uses of tokens that nobody has any more.
+func (t *tokens) forget(p *people) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for sum := range t.noted {
+		if _, found := p.owner(sum); !found {
+			delete(t.noted, sum)
+		}
+	}
 }
 
 // bearer says whose the token is. A token's first use from an address, and one an
@@ -69,14 +74,18 @@ func (t *tokens) note(name string, from netip.Addr) {
 // are, as far as they aren't slowed down.
 func (g *Gatekeeper) bearer(r *http.Request, proof string) (Principal, error) {
 	token, ok := bearerToken(proof)
-	u, found := g.tokens.owner(token)
+	sum := sha256.Sum256([]byte(token))
+	u, found := g.people.Load().owner(sum)
 	found = found && ok
 	from := attempts.Place(address(r))
-	p := Principal{Name: u.Name, Role: u.Role, Via: "token"}
-	if found && g.tokens.isNoted(u.Name, from) {
+	p := Principal{Name: u.Name, Role: u.Role, Via: viaToken}
+	if found && g.tokens.isNoted(sum, from) {
 		return p, nil
 	}
 	err := g.firstUse(r, found, p, from)
+	if err == nil {
+		g.tokens.note(sum, from)
+	}
 	g.logins.WithLabelValues(outcome(err)).Inc()
 	if err != nil {
 		return Principal{}, err
@@ -90,7 +99,7 @@ func (g *Gatekeeper) firstUse(r *http.Request, found bool, p Principal, from net
 		return &TooSoon{wait}
 	}
 	if !found {
-		g.failed(r, "", "token")
+		g.failed(r, "", viaToken)
 		return ErrProof
 	}
 	defer try.Void()
@@ -98,6 +107,5 @@ func (g *Gatekeeper) firstUse(r *http.Request, found bool, p Principal, from net
 		return err
 	}
 	g.attempts.Met(p.Name, from)
-	g.tokens.note(p.Name, from)
 	return nil
 }

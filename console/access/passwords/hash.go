@@ -4,6 +4,7 @@
 package passwords
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -124,6 +125,12 @@ func (h Hash) matches(password string) bool {
 
 // Set reports whether there is a password at all.
 func (h Hash) Set() bool { return h.sum != nil }
+
+// Equal reports whether two are the same hash: of the same password, unless they are of
+// none.
+func (h Hash) Equal(o Hash) bool {
+	return h.cost == o.cost && bytes.Equal(h.salt, o.salt) && bytes.Equal(h.sum, o.sum)
+}
 
 // Nobodys is a hash that costs as much to compare with as h, and that no password
 // matches. It is for names that nobody has, so that they can't be told from others

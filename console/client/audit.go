@@ -22,19 +22,21 @@ var audit = Command{Name: "audit", About: "Reads the audit log, and has it verif
 
 func listEntries(t *task) error {
 	p := pages{path: path("audit"), items: "entries", next: "next", cursor: "after", most: 1000, query: t.query("type", "after")}
-	return t.list(p, []string{"ENTRY", "TIME", "TYPE", "PAYLOAD"}, func(raw json.RawMessage) ([]string, error) {
+	return t.list(p, []string{"ENTRY", "TIME", "TYPE", "BY", "ABOUT", "WHAT"}, func(raw json.RawMessage) ([]string, error) {
 		var e struct {
 			Seq     int64           `json:"seq"`
 			At      time.Time       `json:"at"`
 			Type    string          `json:"type"`
 			Payload json.RawMessage `json:"payload"`
 		}
-		err := json.Unmarshal(raw, &e)
-		payload := string(e.Payload)
-		if payload == "null" || payload == "" {
-			payload = "erased"
+		if err := json.Unmarshal(raw, &e); err != nil {
+			return nil, err
 		}
-		return []string{fmt.Sprint(e.Seq), moment(e.At), e.Type, payload}, err
+		by, of, rest, err := "", "", "(erased)", error(nil)
+		if len(e.Payload) > 0 && string(e.Payload) != "null" {
+			by, of, rest, err = cellsOf(e.Type, e.Payload)
+		}
+		return []string{fmt.Sprint(e.Seq), moment(e.At), e.Type, by, of, rest}, err
 	})
 }
 

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"archive/zip"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,8 +57,11 @@ func TestTheLogIsListedTakenOutAndProved(t *testing.T) {
 	g := newGate(t, nil)
 	g.record(caller)
 	out := g.ok("aldo", "audit", "list", "--type", "consent")
-	if strings.Count(out, "\n") != 2 || !strings.Contains(out, "granted") || strings.Contains(out, caller) {
+	if strings.Count(out, "\n") != 2 || !strings.Contains(out, "kind=granted") || strings.Contains(out, caller) || strings.ContainsAny(out, "{}") {
 		t.Errorf("%q", out)
+	}
+	if raw := g.ok("aldo", "audit", "list", "--type", "consent", "--json"); !strings.Contains(raw, `"policy_hash"`) || !json.Valid([]byte(raw)) {
+		t.Errorf("%s", raw)
 	}
 	s := g.run("aldo", "audit", "list", "--limit", "1")
 	_, after, ok := strings.Cut(s.errs, "--after ")

@@ -54,9 +54,22 @@ func demoCommand(ctx context.Context, args []string, out, errs io.Writer) int {
 	}
 	d := &demo{dir: dir, out: out, token: rand.Text(), agents: map[string]*phone.Call{}}
 	if err := d.run(ctx, *keep); err != nil {
-		return fail(errs, fmt.Errorf("the demo: %w", err))
+		return fail(errs, fmt.Errorf("the demo: %w; %s", err, d.left()))
 	}
 	return exitOK
+}
+
+// left says what a demo that failed leaves behind: nothing, where there was no gate
+// yet.
+func (d *demo) left() string {
+	if d.app == nil {
+		err := os.RemoveAll(d.dir)
+		if err == nil {
+			return "it left nothing behind"
+		}
+		return fmt.Sprintf("%s stays, for it can't be removed: %v", d.dir, err)
+	}
+	return "what it wrote stays in " + d.dir + " until you delete it"
 }
 
 type demo struct {

@@ -193,8 +193,10 @@ func (s *Store) copied(id string) (yes bool, err error) {
 func (s *Store) queueAll(ctx context.Context) error {
 	var some []string
 	put := func() error {
-		err := s.keys.commit(ctx, func(tx *bolt.Tx) error {
-			for _, id := range some {
+		ids := some // which nobody changes: the write may come after its error
+		some = nil
+		return s.keys.commit(ctx, func(tx *bolt.Tx) error {
+			for _, id := range ids {
 				_, ok, err := getRow(tx, id)
 				if err == nil && ok { // else it was erased since
 					err = queue(tx, id)
@@ -205,8 +207,6 @@ func (s *Store) queueAll(ctx context.Context) error {
 			}
 			return nil
 		})
-		some = nil
-		return err
 	}
 	err := s.eachRow(func(id string, r row) error {
 		if r.File == nil || r.End == 0 {

@@ -30,9 +30,11 @@ type archiveTimes struct {
 	most   time.Duration // but no longer
 	rest   time.Duration // one thing that was refused isn't tried again before
 	settle time.Duration // after a put that nobody answered its object may still appear
+	sweep  time.Duration // it looks through the archive so often
 }
 
-var patientArchive = archiveTimes{idle: 30 * time.Second, first: time.Second, most: 5 * time.Minute, rest: 5 * time.Minute, settle: 15 * time.Minute}
+var patientArchive = archiveTimes{idle: 30 * time.Second, first: time.Second, most: 5 * time.Minute, rest: 5 * time.Minute, settle: 15 * time.Minute,
+	sweep: scanAgain}
 
 const (
 	// refusalsInARow are no fault of single things: then all of it waits.
@@ -59,6 +61,10 @@ type archiver struct {
 	rest  map[string]time.Time // of the goroutine: when what was refused, or has to settle, may be tried again
 	delay time.Duration        // of the goroutine: after the last failure; 0: there was none
 
+	swept    time.Time // of the goroutine: when it last looked through the archive
+	sound    soundFiles
+	fetching chan struct{} // holds one token: who has it fetches a file back
+
 	mu  sync.Mutex        // guards why
 	why map[string]string // an erased recording's ID -> what the place said last
 }
@@ -72,7 +78,7 @@ func newArchiver(s *Store, place archive.Place, times archiveTimes) *archiver {
 	}
 	ctx, stop := context.WithCancel(contextForever)
 	return &archiver{Store: s, place: place, times: times, woken: make(chan struct{}, 1), ctx: ctx, stop: stop,
-		rest: map[string]time.Time{}, why: map[string]string{}}
+		rest: map[string]time.Time{}, why: map[string]string{}, fetching: make(chan struct{}, 1)}
 }
 
 // startArchive has sealed recordings copied, and says what nobody will delete.
@@ -153,10 +159,24 @@ func (a *archiver) run() {
 func (a *archiver) round() time.Duration {
 	if a.each(bOwed, "delete", a.deleteOwed) && a.each(bUncopied, "copy", a.copyOut) {
 		a.delay = 0
+		a.look()
 		return a.times.idle
 	}
 	a.delay = min(max(2*a.delay, a.times.first), a.times.most)
 	return a.delay
+}
+
+// look looks through the archive when it is time to.
+func (a *archiver) look() {
+	if a.ctx.Err() != nil || time.Since(a.swept) < a.times.sweep {
+		return
+	}
+	a.swept = time.Now()
+	if _, err := a.sweepOnce(); err != nil && a.ctx.Err() == nil {
+		a.metrics.archive.WithLabelValues("scan").Inc()
+		a.log.Error("comparing the archive with what is noted of it", "error", err)
+		a.swept = a.swept.Add(a.times.rest - a.times.sweep)
+	}
 }
 
 // each does something with each key of a bucket. false: the place does nothing now.
@@ -198,7 +218,11 @@ func (a *archiver) each(bucket []byte, act string, do func(key []byte) error) (w
 
 // sized is the time that so many bytes may take.
 func (a *archiver) sized(bytes int64) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(a.ctx, askPatience+time.Duration(bytes/slowest)*time.Second)
+	return a.within(askPatience + time.Duration(bytes/slowest)*time.Second)
+}
+
+func (a *archiver) within(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(a.ctx, d)
 }
 
 var errLocal = errors.New("its file isn't the one that was logged when it was sealed")
@@ -256,8 +280,9 @@ func (a *archiver) copyOut(k []byte) error {
 
 // beginCopy notes that there may be an object from now on, and gives the note that
 // was there before.
-func (a *archiver) beginCopy(id string) (before copyNote, err error) {
-	err = a.keys.commit(a.ctx, func(tx *bolt.Tx) (err error) {
+func (a *archiver) beginCopy(id string) (copyNote, error) {
+	var before copyNote // written by the committer; read here only after it answered
+	err := a.keys.commit(a.ctx, func(tx *bolt.Tx) (err error) {
 		if _, ok, err := getRow(tx, id); err != nil || !ok {
 			return errors.Join(err, ErrNotFound)
 		}
@@ -267,7 +292,7 @@ func (a *archiver) beginCopy(id string) (before copyNote, err error) {
 		return putNote(tx, bCopied, atPlace(id, a.place.Name()), copyNote{Tried: time.Now().UTC()})
 	})
 	if err != nil {
-		return before, fmt.Errorf("noting that a copy begins: %w", err)
+		return copyNote{}, fmt.Errorf("noting that a copy begins: %w", err)
 	}
 	return before, nil
 }

@@ -147,8 +147,14 @@ func (s *Store) MoveLoggedGap(id string, by float64) {
 func WithArchive(o Options, place archive.Place, settle time.Duration) Options {
 	o.Archive = place
 	o.archiveTimes = archiveTimes{idle: 20 * time.Millisecond, first: 10 * time.Millisecond, most: 40 * time.Millisecond,
-		rest: 20 * time.Millisecond, settle: settle}
+		rest: 20 * time.Millisecond, settle: settle, sweep: time.Hour}
 	return o
+}
+
+// LookThroughArchive has the archive looked through now, by who does that. It returns
+// the kinds and names of what was found.
+func (s *Store) LookThroughArchive() (found []Orphan, err error) {
+	return s.archiver.sweepOnce()
 }
 
 // ArchiveWaits is how many recordings are to be copied, and how many objects to be

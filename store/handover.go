@@ -26,7 +26,7 @@ func (s *Store) Sealed(ctx context.Context, id string, w io.Writer, to ...age.Re
 	if err := s.mayUse(id); err != nil {
 		return err
 	}
-	r, err := s.openReel(id)
+	r, err := s.openReel(ctx, id)
 	if err != nil {
 		return err
 	}

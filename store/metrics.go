@@ -13,6 +13,7 @@ type metrics struct {
 	recordings    *prometheus.CounterVec
 	orphans       *prometheus.GaugeVec
 	scanned       prometheus.Gauge
+	swept         prometheus.Gauge
 	archive       *prometheus.CounterVec
 }
 
@@ -23,9 +24,11 @@ func newMetrics() *metrics {
 		recordings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentgate_recordings_total",
 			Help: "Consents to record by how they ended: sealed, truncated, failed; and erased, which comes after."}, []string{"outcome"}),
 		orphans: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "consentgate_orphans",
-			Help: "What the last scan found without its other half: files, and recordings whose file is missing."}, []string{"kind"}),
+			Help: "What the last scan found without its other half: files, objects of the archive, and recordings without theirs."}, []string{"kind"}),
 		scanned: prometheus.NewGauge(prometheus.GaugeOpts{Name: "consentgate_last_scan_timestamp_seconds",
 			Help: "When files and entries were last compared, in Unix time."}),
+		swept: prometheus.NewGauge(prometheus.GaugeOpts{Name: "consentgate_archive_last_scan_timestamp_seconds",
+			Help: "When the archive's objects were last compared with what is noted of them, in Unix time; 0: never since the start."}),
 		archive: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentgate_archive_failures_total",
 			Help: "What the archive didn't do at the first try, or the next: copy, delete, read, scan."}, []string{"act"}),
 	}
@@ -48,7 +51,7 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "consentgate_" + name, Help: help}, read)
 	}
 	var err error
-	for _, c := range []prometheus.Collector{m.appendSeconds, m.recordings, m.orphans, m.scanned, m.archive, newTrunkBytes(s), databaseRoom{s},
+	for _, c := range []prometheus.Collector{m.appendSeconds, m.recordings, m.orphans, m.scanned, m.swept, m.archive, newTrunkBytes(s), databaseRoom{s},
 		gauge("recordings_active", "Recordings being written.", func() float64 { return float64(len(s.running())) }),
 		gauge("recordings_unsealed", "Recordings that have ended and aren't sealed yet: they wait for their turn, or for room on the disk.",
 			func() float64 { return float64(len(s.unsealed())) }),

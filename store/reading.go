@@ -47,7 +47,16 @@ var ErrDamaged = errors.New("the recording is damaged")
 // bound to.
 // ErrDamaged: it isn't so. A recording that is still being written is read as
 // far as it has come.
+// A damaged file that the archive has a copy of is checked with that in its place.
 func (s *Store) Check(ctx context.Context, id string) (Reading, error) {
+	got, err := s.check(ctx, id)
+	if errors.Is(err, ErrDamaged) && s.unsound(id) {
+		return s.check(ctx, id)
+	}
+	return got, err
+}
+
+func (s *Store) check(ctx context.Context, id string) (Reading, error) {
 	r, ok, err := s.row(id)
 	if err != nil {
 		return Reading{}, err

@@ -29,7 +29,7 @@ type reel struct {
 
 // openReel opens a recording's file. A recording may be sealed meanwhile: then
 // row and file are looked for again.
-func (s *Store) openReel(id string) (*reel, error) {
+func (s *Store) openReel(ctx context.Context, id string) (*reel, error) {
 	for try := 0; ; try++ {
 		r, ok, err := s.row(id)
 		if err != nil {
@@ -38,7 +38,11 @@ func (s *Store) openReel(id string) (*reel, error) {
 		if !ok {
 			return nil, ErrNotFound
 		}
+		away := s.ensure(ctx, id, r)
 		reel, err := s.tryReel(id, r)
+		if err != nil && away != nil {
+			return nil, errors.Join(err, away)
+		}
 		if err == nil || try == 2 || !errors.Is(err, os.ErrNotExist) && !errors.Is(err, errSealedNow) {
 			return reel, err
 		}
@@ -173,7 +177,7 @@ func (r *reel) close() error { return r.file.Close() }
 // read goes through a recording's file up to where it is good; f gets every
 // packet and format.
 func (s *Store) read(ctx context.Context, id string, f func(content) error) (out Reading, err error) {
-	r, err := s.openReel(id)
+	r, err := s.openReel(ctx, id)
 	if err != nil {
 		return out, err
 	}

@@ -34,6 +34,12 @@ var whatToDo = map[string]string{
 	OrphanErased:  "nothing: it is removed; whoever put it back should know that it was erased",
 	OrphanTemp:    "nothing: it is removed",
 	OrphanForeign: "move it elsewhere: only recordings belong here",
+
+	OrphanObject: "if keys.db was put back from a backup, put back the one that fits the recordings; if another gate uses the bucket, " +
+		"give each a prefix of its own; else delete it: nobody can read it",
+	OrphanNoObject:      "nothing, if its file is there: it is copied again; find out who deletes in the bucket",
+	OrphanErasedObject:  "nothing: it is deleted; whoever put it back should know that it was erased",
+	OrphanForeignObject: "move it elsewhere: only recordings belong below the archive's prefix",
 }
 
 // Orphan is one file or entry without its other half. Name is the file's, or the
@@ -64,7 +70,8 @@ func (s *Store) scanEvery(d time.Duration) {
 // Scan compares the files with the entries, both ways, and reports what is
 // there without its other half: in what it returns, in the log and as metrics.
 // It removes temporary files, and files of recordings that the audit log says
-// were erased; what may be of use with a backup it never touches.
+// were erased; what may be of use with a backup it never touches. Files that are
+// missing it fetches back from the archive, if that has them.
 func (s *Store) Scan() ([]Orphan, error) {
 	s.scanning.Lock() // one scan at a time; nobody else waits for it
 	defer s.scanning.Unlock()
@@ -77,6 +84,13 @@ func (s *Store) Scan() ([]Orphan, error) {
 		return nil, err
 	}
 	found := append(files, entries...)
+	s.tellOrphans(found, orphanKinds)
+	s.metrics.scanned.SetToCurrentTime()
+	return found, nil
+}
+
+// tellOrphans tells of what was found, of some kinds.
+func (s *Store) tellOrphans(found []Orphan, kinds []string) {
 	counts := map[string]int{}
 	for i, o := range found {
 		counts[o.Kind]++
@@ -87,11 +101,9 @@ func (s *Store) Scan() ([]Orphan, error) {
 	if more := len(found) - mentioned; more > 0 {
 		s.log.Warn("files and entries differ", "more", more)
 	}
-	for _, k := range orphanKinds {
+	for _, k := range kinds {
 		s.metrics.orphans.WithLabelValues(k).Set(float64(counts[k]))
 	}
-	s.metrics.scanned.SetToCurrentTime()
-	return found, nil
 }
 
 // strayFiles finds the files that nothing names.
@@ -229,6 +241,9 @@ func (s *Store) lostEntries() (out []Orphan, err error) {
 		}
 		if named, err := s.named(id); err != nil || !named { // it was erased between the two looks
 			return err
+		}
+		if s.archiver != nil && s.ensure(s.archiver.ctx, id, r) == nil && !missing(sealedPath(live)) {
+			return nil
 		}
 		out = append(out, Orphan{OrphanEntry, id})
 		return nil

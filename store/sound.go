@@ -55,7 +55,7 @@ func (s *Store) OpenWAV(ctx context.Context, id string, o WAVOptions) (*Sound, e
 // openWAV is OpenWAV of what may be used.
 func (s *Store) openWAV(ctx context.Context, id string, o WAVOptions) (_ *Sound, err error) {
 	out := &Sound{ctx: ctx, store: s, id: id, fresh: true}
-	if out.reel, err = s.openReel(id); err != nil {
+	if out.reel, err = s.openReel(ctx, id); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -201,7 +201,7 @@ func (s *Sound) rewind() (err error) {
 		return nil
 	}
 	old := s.reel
-	if s.reel, err = s.store.openReel(s.id); err != nil {
+	if s.reel, err = s.store.openReel(s.ctx, s.id); err != nil {
 		s.reel = old
 		return err
 	}

@@ -37,6 +37,7 @@ var auditWords = map[string]phrase{
 	"type.recording.anchor":   {"Anchor of running recordings", "Anker laufender Aufnahmen"},
 	"type.recording.sealed":   {"Recording sealed", "Aufnahme versiegelt"},
 	"type.recording.archived": {"Copied to the archive", "Ins Archiv kopiert"},
+	"type.recording.restored": {"Fetched back from the archive", "Aus dem Archiv zurückgeholt"},
 	"type.archive.deleted":    {"Deleted in the archive", "Im Archiv gelöscht"},
 	"type.recording.failed":   {"Not recorded", "Keine Aufnahme"},
 	"type.recording.erased":   {"Recording erased", "Aufnahme gelöscht"},

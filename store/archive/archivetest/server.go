@@ -111,11 +111,11 @@ func (s *Server) Change(f func(Version) []byte) {
 	}
 }
 
-// Clear takes all versions away.
-func (s *Server) Clear() {
+// Remove takes all versions of an object away.
+func (s *Server) Remove(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.versions = nil
+	s.versions = slices.DeleteFunc(s.versions, func(v Version) bool { return v.Key == key })
 }
 
 func (s *Server) add(v Version) {

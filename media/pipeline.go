@@ -5,21 +5,19 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
-	// gather is how often what has been tapped goes to the recorders: to do so for
-	// each packet costs CPU that the relay needs (BenchmarkLoadedRelay shows it).
+	// gather is how often what has been tapped goes to a recorder: to do so for each
+	// packet costs CPU that the relay needs (BenchmarkLoadedRelay shows it).
 	gather = 50 * time.Millisecond
+	// steps are in how many parts a lane does so. What is written at once keeps a
+	// processor from the threads that relay: the kernel may let a writer go on for
+	// some milliseconds, which is as long as hundreds of recordings take.
+	steps = 10
 	// lanes are how many goroutines write for all recordings. A recorder that
 	// hangs holds up its lane, not all.
 	lanes = 4
-	// polite is up to how many recordings a lane gives way between two of them. With
-	// 50 each that halves how long packets wait, the longest hundredth; with 125 it
-	// costs an eighth more CPU, which packets wait for as long as for the recordings.
-	polite = 64
 )
 
 // pipeline brings what the taps hold to their recorders.
@@ -33,7 +31,7 @@ type pipeline struct {
 // lane is one goroutine and its taps.
 type lane struct {
 	mu   sync.Mutex
-	taps []*Tap
+	taps []*Tap        // the first is the next to be written
 	wake chan struct{} // there is a tap
 }
 
@@ -49,9 +47,7 @@ func newPipeline() *pipeline {
 // take gives a tap to a lane, which seals its recorder in the end.
 func (p *pipeline) take(t *Tap) {
 	l := &p.lanes[int(p.turn.Add(1))%lanes]
-	l.mu.Lock()
-	l.taps = append(l.taps, t)
-	l.mu.Unlock()
+	l.put(t)
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -67,55 +63,57 @@ func (p *pipeline) close() {
 
 // run is a lane's goroutine.
 func (p *pipeline) run(l *lane) {
-	tick := time.NewTicker(gather)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var due []*Tap
 	for {
-		taps := l.current()
-		if len(taps) == 0 {
+		select {
+		case <-timer.C:
+		case <-p.stop:
+			return
+		}
+		var pause time.Duration
+		if due, pause = l.due(due[:0]); len(due) == 0 {
 			select {
 			case <-l.wake:
-				continue
 			case <-p.stop:
 				return
 			}
 		}
-		select {
-		case <-tick.C:
-		case <-p.stop:
-			return
-		}
-		for _, t := range taps {
+		timer.Reset(pause)
+		for _, t := range due {
 			open := t.Open()
 			t.writer.run(open)
-			if !open {
-				l.leave(t)
+			if open {
+				l.put(t)
+			} else {
 				p.done.Go(t.seal) // it waits for a disk, and the others must not
 			}
-			if len(taps) <= polite {
-				giveWay()
-			}
 		}
+		clear(due) // for who has been sealed
 	}
 }
 
-// giveWay lets a thread that relays have the processor before the next recording,
-// if it waits for it: the kernel gives slices of some milliseconds, which is as long
-// as hundreds of recordings take. The scheduler of Go needn't know; it has a
-// processor more for each thread that relays.
-func giveWay() {
-	_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // it can't fail (sched_yield(2))
-}
-
-func (l *lane) current() []*Tap {
+// due takes the lane's next taps out of it, and says how long to wait for those after
+// them, so that each has its turn once in gather.
+func (l *lane) due(to []*Tap) (due []*Tap, pause time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Clone(l.taps)
+	all := len(l.taps)
+	if all == 0 {
+		return to, gather
+	}
+	n := (all + steps - 1) / steps
+	due = append(to, l.taps[:n]...)
+	l.taps = slices.Delete(l.taps, 0, n)
+	return due, gather * time.Duration(n) / time.Duration(all)
 }
 
-func (l *lane) leave(t *Tap) {
+// put puts a tap behind the others.
+func (l *lane) put(t *Tap) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.taps = slices.DeleteFunc(l.taps, func(x *Tap) bool { return x == t })
+	l.taps = append(l.taps, t)
 }
 
 // seal ends the recording, when all of it has been written.

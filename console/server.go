@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"consentgate/console/access/attempts"
 )
 
 // Part is what serves some of the routes, and how it turns people away.
@@ -40,15 +42,25 @@ type Limits struct {
 	HeaderBytes int
 	BodyBytes   int64
 	Connections int // at a time; more are closed at once
+	PerAddress  int // of those; an address is one of IPv4, or a network of 64 bits
+	Streams     int // requests at a time on a connection of HTTP/2; more are refused
 }
 
 var defaultLimits = Limits{Header: 5 * time.Second, Read: 15 * time.Second, Write: 30 * time.Second, Idle: 60 * time.Second,
-	HeaderBytes: 16 << 10, BodyBytes: 64 << 10, Connections: 1000}
+	HeaderBytes: 16 << 10, BodyBytes: 64 << 10, Connections: 1000, PerAddress: 250, Streams: 32}
 
 func (l Limits) orDefault() Limits {
 	d := defaultLimits
 	return Limits{cmp.Or(l.Header, d.Header), cmp.Or(l.Read, d.Read), cmp.Or(l.Write, d.Write), cmp.Or(l.Idle, d.Idle),
-		cmp.Or(l.HeaderBytes, d.HeaderBytes), cmp.Or(l.BodyBytes, d.BodyBytes), cmp.Or(l.Connections, d.Connections)}
+		cmp.Or(l.HeaderBytes, d.HeaderBytes), cmp.Or(l.BodyBytes, d.BodyBytes), cmp.Or(l.Connections, d.Connections),
+		cmp.Or(l.PerAddress, d.PerAddress), cmp.Or(l.Streams, d.Streams)}
+}
+
+// http2 is what net/http leaves open by itself: 250 requests at a time on a connection,
+// each with memory of its own, and writing for ever to who sends and doesn't read.
+func (l Limits) http2() *http.HTTP2Config {
+	return &http.HTTP2Config{MaxConcurrentStreams: l.Streams, MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerConnection: 128 << 10,
+		MaxReceiveBufferPerStream: 64 << 10, SendPingTimeout: l.Idle, PingTimeout: l.Header, WriteByteTimeout: l.Write}
 }
 
 // Server is made by New and serves from Start to Stop.
@@ -81,7 +93,7 @@ func New(c Config) (*Server, error) {
 	if c.TLS == nil && !isLoopback(l.Addr()) {
 		return nil, errors.Join(ErrPlain, l.Close())
 	}
-	l = &bounded{Listener: l, free: make(chan struct{}, limits.Connections)}
+	l = &bounded{Listener: l, most: limits.Connections, each: limits.PerAddress, from: map[netip.Addr]int{}}
 	if c.TLS != nil {
 		c.TLS = c.TLS.Clone()
 		c.TLS.NextProtos = []string{"h2", "http/1.1"}
@@ -89,7 +101,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{listener: l, tls: c.TLS != nil, log: c.Log}
 	s.server = http.Server{Handler: h, ReadHeaderTimeout: limits.Header, ReadTimeout: limits.Read, WriteTimeout: limits.Write,
-		IdleTimeout: limits.Idle, MaxHeaderBytes: limits.HeaderBytes, ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug)}
+		IdleTimeout: limits.Idle, MaxHeaderBytes: limits.HeaderBytes, HTTP2: limits.http2(), ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug)}
 	return s, nil
 }
 
@@ -131,12 +143,16 @@ func (s *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-// bounded accepts so many connections at a time as free holds tokens. More are closed
-// at once: file descriptors are for calls first, and waiting clients would only hide
-// what is wrong.
+// bounded accepts so many connections at a time, and of an address so many of them.
+// More are closed at once: file descriptors are for calls first, and waiting clients
+// would only hide what is wrong.
 type bounded struct {
 	net.Listener
-	free chan struct{}
+	most, each int
+
+	mu   sync.Mutex
+	open int
+	from map[netip.Addr]int // those open, by attempts.Place
 }
 
 // Accept is net.Listener's.
@@ -146,13 +162,34 @@ func (b *bounded) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case b.free <- struct{}{}:
-			return &counted{Conn: c, release: sync.OnceFunc(func() { <-b.free })}, nil
-		default:
-			c.Close() // its error is the client's loss only
+		if release, ok := b.take(c.RemoteAddr()); ok {
+			return &counted{Conn: c, release: release}, nil
 		}
+		c.Close() // its error is the client's loss only
 	}
+}
+
+// take counts a connection until release is called.
+func (b *bounded) take(remote net.Addr) (release func(), ok bool) {
+	var place netip.Addr
+	if a, err := netip.ParseAddrPort(remote.String()); err == nil {
+		place = attempts.Place(a.Addr())
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open >= b.most || b.from[place] >= b.each {
+		return nil, false
+	}
+	b.open++
+	b.from[place]++
+	return sync.OnceFunc(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.open--
+		if b.from[place]--; b.from[place] == 0 {
+			delete(b.from, place)
+		}
+	}), true
 }
 
 type counted struct {

@@ -53,7 +53,7 @@ var arrows = map[string][]string{
 	"consentgate/store/checkpoint":   {},
 	"consentgate/store/witness":      {"internal/durable", "store/checkpoint"},
 	"consentgate/e2e":                {},
-	"consentgate/console":            {"console/access"},
+	"consentgate/console":            {"console/access", "console/access/attempts"},
 	"consentgate/console/api":        {"consent", "console/access", "console/office", "store", "store/evidence", "store/rights"},
 	"consentgate/console/access":     {"console/access/attempts", "console/access/oidc", "console/access/passwords"},
 	"consentgate/console/client":     {"internal/durable"},

@@ -92,7 +92,7 @@ func prepareKeyring(ctx context.Context, db *bolt.DB, dir string, cell rootcell.
 	if err != nil {
 		return nil, rootRefused{err}
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
+	made := func(tx *bolt.Tx) error {
 		for _, b := range [][]byte{bMeta, bSystem, bKEK, bGrantKey, bRecording, bCatalog, bGrant, bErasing, bRights, bRequest, bErasure, bWaiting, bTouched, bChanged, bRotation, bResealing, bUncopied, bCopied, bOwed} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
@@ -102,7 +102,8 @@ func prepareKeyring(ctx context.Context, db *bolt.DB, dir string, cell rootcell.
 			return nil
 		}
 		return errors.Join(setVersion(tx), setEpoch(tx, epoch))
-	})
+	}
+	err = caught(db, func() error { return db.Update(made) })
 	if err != nil {
 		return nil, err
 	}

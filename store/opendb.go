@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -35,9 +36,17 @@ func openDB(path string) (*bolt.DB, error) {
 
 // openWaiting opens a database and waits a little for its lock. replaced tells that
 // Compact put another file in its place meanwhile: what was written to this one
-// would be gone.
+// would be gone. A list of free pages that is damaged has bbolt panic, which may
+// not end a gate that has calls.
 func openWaiting(path string) (db *bolt.DB, replaced bool, err error) {
 	var file *os.File
+	before := debug.SetPanicOnFault(true) // of this goroutine
+	defer debug.SetPanicOnFault(before)
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.Join(fmt.Errorf("%w: %v", errDamaged, r), file.Close()) // which gives its lock back
+		}
+	}()
 	db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: 2 * time.Second, OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
 		file, err = os.OpenFile(name, flag, mode)
 		return file, err

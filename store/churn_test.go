@@ -36,8 +36,17 @@ func TestChurnProcess(t *testing.T) {
 }
 
 // recordUntilKilled records eight calls at a time, each for a while, and says of
-// every packet that WriteRTP took: "recording number unix-nanoseconds".
+// every packet that WriteRTP took: "recording number unix-nanoseconds". Sometimes it
+// compacts first, and may be killed over that.
 func recordUntilKilled(dir string) {
+	if _, err := os.Stat(filepath.Join(dir, store.VerifierFile)); err == nil && rand.IntN(3) == 0 {
+		fmt.Println("compacting", dir, 0)
+		if _, err := store.Compact(context.Background(), store.Options{Dir: dir, Node: "crash"}); err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+		fmt.Println("compacted", dir, 0)
+	}
 	s, err := store.Open(store.Options{Dir: dir, Node: "crash"})
 	if err != nil {
 		fmt.Println("error", err)
@@ -111,6 +120,7 @@ type acked struct {
 	packets         map[string][]time.Time
 	sealed          map[string]int
 	erasing, erased map[string]bool
+	compactions     map[string]int // by how far they came: compacting, compacted
 }
 
 // crash runs the process, kills it after a while and notes what it said.
@@ -148,6 +158,8 @@ func (said acked) note(t *testing.T, line string) {
 		said.erasing[id] = true
 	case word == "erased" && k == 2:
 		said.erased[id] = true
+	case word == "compacting", word == "compacted":
+		said.compactions[word]++
 	default:
 		if k, _ := fmt.Sscan(line, &id, &n, &at); k == 3 && n == len(said.packets[id]) {
 			said.packets[id] = append(said.packets[id], time.Unix(0, at))
@@ -159,8 +171,8 @@ func (said acked) note(t *testing.T, line string) {
 const kills = "CONSENTGATE_TEST_KILLS"
 
 // TestCrashesAtAnyPointLeaveNothingUnaccounted kills a process in which calls
-// begin and end and recordings are erased all the time, so that some are between
-// two steps, and looks at what the next start makes of it: each grant has one
+// begin and end and recordings are erased all the time, and the directory is
+// compacted now and then, so that some are between two steps, and looks at what the next start makes of it: each grant has one
 // end, no recording lost more than a second, none that was sealed lost anything,
 // none that was erased comes back, and the log verifies. One directory goes
 // through all of it.
@@ -168,9 +180,9 @@ func TestCrashesAtAnyPointLeaveNothingUnaccounted(t *testing.T) {
 	t.Parallel()
 	dir, rounds := filepath.Join(t.TempDir(), "data"), killsWanted(t)
 	recordings, cutOff, halfErased := 0, 0, 0
-	erased, whole := map[string]bool{}, map[string]int{} // in any round
+	erased, whole, compactions := map[string]bool{}, map[string]int{}, map[string]int{} // in any round
 	for range rounds {
-		said := acked{map[string][]time.Time{}, map[string]int{}, map[string]bool{}, map[string]bool{}}
+		said := acked{map[string][]time.Time{}, map[string]int{}, map[string]bool{}, map[string]bool{}, compactions}
 		said.crash(t, dir, time.Duration(150+rand.IntN(900))*time.Millisecond)
 		s := openStore(t, dir)
 		for id := range said.erasing {
@@ -188,6 +200,7 @@ func TestCrashesAtAnyPointLeaveNothingUnaccounted(t *testing.T) {
 		}
 		maps.Copy(whole, said.sealed)
 		noneOf(t, s, dir, erased)
+		nothingLeft(t, dir)
 		inOrder(t, s, dir)
 	}
 	s := openStore(t, dir)
@@ -198,7 +211,8 @@ func TestCrashesAtAnyPointLeaveNothingUnaccounted(t *testing.T) {
 		}
 	}
 	must(t, s.Close())
-	t.Logf("%d kills, %d recordings, %d of them cut off, %d erased, %d not yet", rounds, recordings, cutOff, len(erased), halfErased)
+	t.Logf("%d kills, %d recordings, %d of them cut off, %d erased, %d not yet; %d compactions, %d of them killed", rounds, recordings, cutOff,
+		len(erased), halfErased, compactions["compacting"], compactions["compacting"]-compactions["compacted"])
 	if cutOff == 0 || len(erased) == 0 {
 		t.Error("no recording was cut off, or none was erased: nothing was tried")
 	}

@@ -19,7 +19,7 @@ import (
 const (
 	copyAtOnce = 8 << 20 // bytes of rows in one of the copy's transactions
 	copyStep   = 1 << 20 // bytes that the copy grows by
-	copySlack  = 4 << 20 // bytes that the copy may have more than what is in use of the original
+	copySlack  = 2 << 20 // bytes that the copy may have more than what is in use of the original
 )
 
 // rewrite puts a copy of a database in its place, and returns the bytes of both. One

@@ -17,6 +17,24 @@ func (o *Options) ReachedBy(f func(point string)) { o.reached = f }
 // AtPoint is ReachedBy of an open store that does nothing meanwhile.
 func (s *Store) AtPoint(f func(point string)) { s.reached = f }
 
+// HoldPages keeps pages from being used again that go out of use from now on, until
+// release is called.
+func (s *Store) HoldPages() (release func()) {
+	var readers []*bolt.Tx
+	for _, d := range s.databases() {
+		tx, err := d.db.Begin(false)
+		if err != nil {
+			panic(err)
+		}
+		readers = append(readers, tx)
+	}
+	return func() {
+		for _, tx := range readers {
+			_ = tx.Rollback()
+		}
+	}
+}
+
 // PayloadsAtOnce is how many payloads of a month go in one transaction.
 const PayloadsAtOnce = payloadsAtOnce
 

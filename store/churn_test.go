@@ -137,6 +137,9 @@ func (said acked) crash(t *testing.T, dir string, after time.Duration) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		said.note(t, lines.Text())
+		if strings.HasPrefix(lines.Text(), "compacting") && rand.IntN(2) == 0 { // which is over soon
+			kill.Reset(time.Duration(rand.IntN(80)) * time.Millisecond)
+		}
 	}
 	if err := cmd.Wait(); err == nil {
 		t.Error("the process ended before it was killed")

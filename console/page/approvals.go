@@ -7,6 +7,9 @@ func getApprovals(v *visit) error {
 	for _, a := range v.o.Approvals(v.who) {
 		row := pending{ID: a.ID, Act: a.Act, By: a.By, Reason: a.Reason, State: a.State, Second: a.Second, To: a.To, Form: a.Form, At: a.Asked, Own: a.By == v.who.Name,
 			Open: a.State == office.Pending}
+		if row.Own && a.State == office.Approved {
+			row.State = "yours"
+		}
 		switch a.Act {
 		case office.ActErase, office.ActExport:
 			row.Link = "/recordings/" + a.Object

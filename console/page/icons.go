@@ -46,7 +46,7 @@ var marks = map[string]mark{
 	"direction.inbound": {"bare", "in"}, "direction.outbound": {"bare", "out"},
 	"reqstate.received": {"info", "file"}, "reqstate.identity_pending": {"info", "ask"}, "reqstate.identified": {"info", "person"}, "reqstate.in_progress": {"info", "clock"},
 	"reqstate.held": {"warn", "lock"}, "reqstate.done": {"ok", "check"}, "reqstate.refused": {"", "cross"},
-	"apstate.pending": {"info", "clock"}, "apstate.approved": {"ok", "check"}, "apstate.done": {"ok", "check"}, "apstate.rejected": {"", "cross"},
+	"apstate.pending": {"info", "clock"}, "apstate.approved": {"ok", "check"}, "apstate.yours": {"ok", "check"}, "apstate.done": {"ok", "check"}, "apstate.rejected": {"", "cross"},
 	"erasure.requested": {"warn", "clock"}, "erasure.logical": {"info", "clock"}, "erasure.pending": {"info", "clock"}, "erasure.shredded": {"ok", "check"},
 	"level.ok": {"ok", "check"}, "level.warn": {"warn", "alert"}, "level.bad": {"bad", "alert"}, "level.off": {"", "none"},
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -187,6 +188,15 @@ func (v *visit) done(address, notice string) error {
 	}
 	http.Redirect(v.w, v.r, address, http.StatusSeeOther)
 	return nil
+}
+
+// decimal is a number with two places, as the visitor's language writes it.
+func (v *visit) decimal(f float64) string {
+	s := strconv.FormatFloat(f, 'f', 2, 64)
+	if v.language == "de" {
+		return strings.Replace(s, ".", ",", 1)
+	}
+	return s
 }
 
 // t is a phrase in the visitor's language.

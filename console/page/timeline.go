@@ -77,7 +77,7 @@ func (v *visit) gaps(all []evidence.Gap) (out []event) {
 		out = append(out, event{g.From, "alert", "gap", v.t("event.gap", length(g.To), word(v.language, "cause", g.Cause)), who})
 	}
 	if short > 0 {
-		out = append(out, event{from, "alert", "gap", v.t("event.gaps", short, lost.Round(10*time.Millisecond).String()), ""})
+		out = append(out, event{from, "alert", "gap", v.t("event.gaps", short, v.decimal(lost.Seconds())), ""})
 	}
 	return out
 }

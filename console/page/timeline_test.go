@@ -38,7 +38,7 @@ func TestTheTimelineTellsWhatHappenedInOrder(t *testing.T) {
 		"0:10 Paused | dana",
 		"0:10 Nothing recorded until 0:20: paused | Both sides",
 		"0:20 Resumed | Our side",
-		"0:30 2 short gaps, 60ms in all",
+		"0:30 2 short gaps, 0.06 s in all",
 		"0:45 Nothing recorded until 0:50: on hold: music isn't recorded | Our side",
 		"1:00 Consent withdrawn | Caller's side",
 		"1:00 Recording ended | consent was withdrawn",

@@ -28,6 +28,7 @@ var actWords = map[string]phrase{
 
 	"export.title":      {"Take it out", "Herausgeben"},
 	"export.help":       {"What leaves here can't be erased from here any more. It is logged who took it, for what, and for whom.", "Was hier hinausgeht, kann von hier aus nicht mehr gelöscht werden. Es wird protokolliert, wer es wofür und für wen nahm."},
+	"export.open":       {"Choose form and recipient", "Form und Empfänger wählen"},
 	"export.form":       {"Form", "Form"},
 	"export.to":         {"For whom", "Für wen"},
 	"export.recipient":  {"Key of the recipient (age)", "Schlüssel des Empfängers (age)"},

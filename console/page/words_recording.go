@@ -40,7 +40,7 @@ var recordingWords = map[string]phrase{
 	"event.resumed":          {"Resumed", "Fortgesetzt"},
 	"event.withdrawn":        {"Consent withdrawn", "Einwilligung widerrufen"},
 	"event.gap":              {"Nothing recorded until %s: %s", "Nichts aufgenommen bis %s: %s"},
-	"event.gaps":             {"%d short gaps, %s in all", "%d kurze Lücken, zusammen %s"},
+	"event.gaps":             {"%d short gaps, %s s in all", "%d kurze Lücken, zusammen %s s"},
 	"event.ended":            {"Recording ended", "Aufnahme endete"},
 	"consent.title":          {"Consent", "Einwilligung"},
 	"consent.receipt":        {"Consent receipt", "Einwilligungsbeleg"},

@@ -54,7 +54,8 @@ var stateWords = map[string]phrase{
 	"ended.recorder_failed": {"recording failed", "das Aufnehmen scheiterte"},
 
 	"apstate.pending":  {"Waits", "Wartet"},
-	"apstate.approved": {"Approved: do it now", "Freigegeben: jetzt tun"},
+	"apstate.approved": {"Approved", "Freigegeben"},
+	"apstate.yours":    {"Approved: do it within the hour", "Freigegeben: binnen einer Stunde tun"},
 	"apstate.done":     {"Done", "Erledigt"},
 	"apstate.rejected": {"Refused", "Abgelehnt"},
 

@@ -90,7 +90,7 @@ func (o officers) export(files *downloads, recording string) {
 		b.t.Error("a file went out before the second officer agreed")
 	}
 	b.open("/approvals")
-	b.text("Approved: do it now")
+	b.text("Approved: do it within the hour")
 	b.look("approvals-approved")
 	ask()
 	file := files.press(`form[action$="/export"] button`)

@@ -59,7 +59,7 @@ var texts = map[string]*words{
 		Recipients: "Who gets it", NoRecipients: "Nobody outside gets it.", Transfers: "Transfers to other countries",
 		NoTransfers: "None that we were told of.", Source: "It comes from your calls alone.",
 		Automated: "Nothing is decided about you by a machine with it.", Rights: "Your rights",
-		RightsHow: "To use them, write to %s.", Complaint: "You may complain to a data protection authority (Art. 77):",
+		RightsHow: "To use them, write to %s.", Complaint: "You may complain to a data protection authority (Art. 77)",
 		Files: "The files", FilesText: "The list MANIFEST.sha256 has a fingerprint of every file; “sha256sum -c MANIFEST.sha256” checks them. " +
 			"bundle.json, receipt.jsonld and vcon.json say the same for machines (Art. 20).",
 		Ways:  map[string]string{"rfc4733": "as a telephone event", "info": "as a signalling message", "inband": "as a tone", "": "by telephone"},
@@ -67,6 +67,7 @@ var texts = map[string]*words{
 		Acts: map[consent.Kind]string{consent.Granted: "consent was given", consent.Withdrawn: "consent was withdrawn", consent.Paused: "recording was paused",
 			consent.Resumed: "recording went on", consent.Failed: "recording failed"},
 		Causes: map[string]string{"pause": "the recording was paused", "hold": "the call was on hold", "no-audio": "no sound arrived",
+			"no-rtp": "no sound was sent", "loss": "it was lost on the way",
 			"writer-drop": "the recorder couldn't keep up", "dtmf": "keys were pressed; their tones are left out"},
 		Ends:  map[string]string{consent.EndHangUp: "the call ended", consent.EndWithdrawn: "consent was withdrawn", consent.EndChanged: "somebody else came onto the line"},
 		Cause: "another cause: ",
@@ -96,7 +97,7 @@ var texts = map[string]*words{
 		Recipients: "Wer sie bekommt", NoRecipients: "Niemand außerhalb bekommt sie.", Transfers: "Übermittlung in andere Länder",
 		NoTransfers: "Keine, von der dieses System weiß.", Source: "Alles stammt allein aus Ihren Telefonaten.",
 		Automated: "Keine Maschine entscheidet damit über Sie.", Rights: "Ihre Rechte",
-		RightsHow: "Um sie auszuüben, schreiben Sie an %s.", Complaint: "Sie können sich bei einer Datenschutzbehörde beschweren (Art. 77):",
+		RightsHow: "Um sie auszuüben, schreiben Sie an %s.", Complaint: "Sie können sich bei einer Datenschutzbehörde beschweren (Art. 77)",
 		Files: "Die Dateien", FilesText: "Die Liste MANIFEST.sha256 enthält einen Fingerabdruck jeder Datei; „sha256sum -c MANIFEST.sha256“ prüft sie. " +
 			"bundle.json, receipt.jsonld und vcon.json sagen dasselbe für Maschinen (Art. 20).",
 		Ways:  map[string]string{"rfc4733": "als Telefon-Ereignis", "info": "als Signalisierungsnachricht", "inband": "als Ton", "": "über das Telefon"},
@@ -104,6 +105,7 @@ var texts = map[string]*words{
 		Acts: map[consent.Kind]string{consent.Granted: "Einwilligung gegeben", consent.Withdrawn: "Einwilligung widerrufen", consent.Paused: "Aufnahme angehalten",
 			consent.Resumed: "Aufnahme fortgesetzt", consent.Failed: "Aufnahme gescheitert"},
 		Causes: map[string]string{"pause": "die Aufnahme war angehalten", "hold": "der Anruf wurde gehalten", "no-audio": "es kam kein Ton an",
+			"no-rtp": "es wurde kein Ton gesandt", "loss": "es ging unterwegs verloren",
 			"writer-drop": "der Rekorder kam nicht mit", "dtmf": "Tasten wurden gedrückt; ihre Töne sind ausgelassen"},
 		Ends:  map[string]string{consent.EndHangUp: "Ende des Anrufs", consent.EndWithdrawn: "Widerruf der Einwilligung", consent.EndChanged: "Wechsel einer Person im Gespräch"},
 		Cause: "andere Ursache: ",

@@ -177,15 +177,13 @@ func find(lines []string, prefix string) (string, bool) {
 	return "", false
 }
 
-// Direction is sendrecv where nothing is said (RFC 3264 section 5.1). An
+// Direction is sendrecv where nothing is said (RFC 3264 section 5.1). What the
+// section says counts, else what the session does (RFC 8866 section 6.7). An
 // unspecified address is the old way to hold (RFC 2543): its owner won't listen.
 func (m *Media) Direction() Direction {
-	d := SendRecv
-	for _, x := range []Direction{SendOnly, RecvOnly, Inactive} {
-		if _, ok := m.attribute(string(x)); ok {
-			d = x
-			break
-		}
+	d, ok := direction(m.lines)
+	if !ok {
+		d, _ = direction(m.session.lines)
 	}
 	if a := m.ip(); a.IsValid() && a.IsUnspecified() {
 		if d.Sends() {
@@ -194,6 +192,15 @@ func (m *Media) Direction() Direction {
 		return Inactive
 	}
 	return d
+}
+
+func direction(lines []string) (d Direction, ok bool) {
+	for _, d := range []Direction{SendOnly, RecvOnly, Inactive, SendRecv} {
+		if _, ok := find(lines, "a="+string(d)); ok {
+			return d, true
+		}
+	}
+	return SendRecv, false
 }
 
 // ip is the connection address (RFC 8866 section 5.7); invalid if it isn't one.

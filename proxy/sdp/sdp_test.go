@@ -136,6 +136,7 @@ func TestHoldInEveryForm(t *testing.T) {
 		"no attribute":    {[2]string{"a=sendrecv\r\n", ""}, sdp.SendRecv, true},
 		"null address":    {[2]string{"c=IN IP4 198.51.100.1", "c=IN IP4 0.0.0.0"}, sdp.SendOnly, false},
 		"session's level": {[2]string{"a=x-carrier:kept as it is", "a=inactive"}, sdp.Inactive, true},
+		"both levels":     {[2]string{"a=x-carrier:kept as it is", "a=inactive"}, sdp.SendRecv, true},
 	} {
 		body := strings.Replace(offer, c.change[0], c.change[1], 1)
 		if name == "session's level" {

@@ -61,6 +61,7 @@ type run struct {
 	heard   int
 	lost    int // windows lost before or within it
 	misses  int // windows since the latest
+	missed  int // windows without it, within the run
 	counted bool
 }
 
@@ -175,16 +176,18 @@ func (t *Tones) hears(p pair, at span) {
 		*r = run{pair: p, span: at, lost: lost}
 	}
 	r.heard++
+	r.missed += r.misses
 	r.misses, r.to = 0, at.to
 	if r.counted {
 		t.key.to = r.to + margin
 	}
 }
 
-// count counts the run if it is enough for a key.
+// count counts the run if it is enough for a key. Of one that is missed as often as
+// it is heard, what is heard is of a voice or of music.
 func (t *Tones) count() consent.Key {
 	r := &t.run
-	if r.key == 0 || r.counted || r.heard < fewest || r.heard+r.lost < enough {
+	if r.key == 0 || r.counted || r.heard < fewest || r.heard+r.lost < enough || r.missed >= r.heard {
 		return 0
 	}
 	t.Confirm()

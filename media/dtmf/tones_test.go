@@ -143,6 +143,22 @@ func TestAPausePartsKeysAndABreakDoesNot(t *testing.T) {
 	}
 }
 
+// TestWhatFlickersIsNoKey: a voice's harmonics come by a key's frequencies again and
+// again, and don't stay.
+func TestWhatFlickersIsNoKey(t *testing.T) {
+	for _, key := range []byte(pad) {
+		for at := range 40 {
+			pcm := make([]int16, 3200)
+			for n := range 6 {
+				sound{key: key, ms: 18, level: -20}.play(pcm, 400+at*4+n*31*8)
+			}
+			if got := hear(coded(pcm), 160); got != "" {
+				t.Errorf("%c at %d: %q", key, at, got)
+			}
+		}
+	}
+}
+
 // TestNoneOfAThousandKeysIsMissed: 40 ms, -25 dBm0, a fiftieth of the packets lost,
 // whether the tones fill packets or begin anywhere in them; but those of which
 // less than 12 ms came in one piece.

@@ -25,6 +25,9 @@ func (m *Machine) partyChanged(ev Event) []Act {
 	} else {
 		call.Local = ev.Who
 	}
+	if ev.Party == call.Called() {
+		call.Connected = "" // of who was there before
+	}
 	m.call = &call
 	m.State = Asking
 	return []Act{closed, {Do: Part}, m.prompt(ev.Party), {Do: Notice, Party: other}}

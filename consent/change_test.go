@@ -43,6 +43,22 @@ func TestANewPartyIsAskedAndContinuesOnlyOnTheirOwnYes(t *testing.T) {
 	}
 }
 
+// TestWhoAnsweredIsForgottenWithWhoWasCalled: the new one on the line is nobody else. A
+// change of the caller leaves it.
+func TestWhoAnsweredIsForgottenWithWhoWasCalled(t *testing.T) {
+	for direction, want := range map[Direction]string{Outbound: "", Inbound: "205"} {
+		m := walk(t, testPolicy(), reach[Recording])
+		call := *m.call
+		call.Direction, call.Connected = direction, "205"
+		m.call = &call
+		ev := parseEvent(t, m, "changed") // the remote party
+		ev.Who = "+442079460999"
+		if m, _, _ = m.Step(ev); m.call.Connected != want || call.Connected != "205" {
+			t.Errorf("%s: %q answered, want %q", direction, m.call.Connected, want)
+		}
+	}
+}
+
 // TestTheOthersYesStands when one of two changes: only the new one is asked, and
 // the record has both answers.
 func TestTheOthersYesStands(t *testing.T) {

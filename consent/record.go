@@ -92,6 +92,14 @@ type Call struct {
 	Started    time.Time  `json:"started"`
 }
 
+// Called is the party that was called.
+func (c Call) Called() Party {
+	if c.Direction == Outbound {
+		return Remote
+	}
+	return Local
+}
+
 // Kind is what a Record testifies to.
 type Kind string
 

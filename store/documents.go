@@ -159,8 +159,12 @@ func (s *Store) item(ctx context.Context, sum Summary, o BundleOptions) (evidenc
 		return evidence.Item{}, err
 	}
 	it := evidence.Item{Case: c}
-	if it.Party, err = s.partyOf(o.Subject, sum); err != nil {
+	given := useEvent{Recording: sum.ID, By: o.By, Why: evidence.SubjectAccess, Form: "bundle", Request: o.Request}
+	if it.Party, it.Case.Elsewhere, err = s.partyOf(o.Subject, sum); err != nil {
 		return it, err
+	}
+	if it.Case.Elsewhere {
+		return it, s.logUse(ctx, TypeExported, sum, given)
 	}
 	var only *consent.Party
 	if !o.Both {
@@ -182,19 +186,22 @@ func (s *Store) item(ctx context.Context, sum Summary, o BundleOptions) (evidenc
 			return rendered(reading), err
 		}
 	}
-	return it, s.logUse(ctx, TypeExported, sum, useEvent{Recording: sum.ID, By: o.By, Why: evidence.SubjectAccess, Form: "bundle", Request: o.Request})
+	return it, s.logUse(ctx, TypeExported, sum, given)
 }
 
-// partyOf is which of a call's parties has a number. ErrNotFound: neither has.
-func (s *Store) partyOf(number string, sum Summary) (consent.Party, error) {
+// partyOf is which of a call's parties has a number. elsewhere: outside it was called,
+// and another one answered. ErrNotFound: neither has.
+func (s *Store) partyOf(number string, sum Summary) (p consent.Party, elsewhere bool, err error) {
 	readings := s.numbers.Readings(number)
 	switch {
+	case sum.ConnectedNumber != "" && slices.Contains(readings, sum.ConnectedNumber):
+		return sum.answers(), false, nil
 	case slices.Contains(readings, sum.RemoteNumber):
-		return consent.Remote, nil
+		return consent.Remote, sum.ConnectedNumber != "" && sum.answers() == consent.Remote, nil
 	case slices.Contains(readings, sum.LocalNumber):
-		return consent.Local, nil
+		return consent.Local, false, nil
 	}
-	return 0, fmt.Errorf("recording %s has another party: %w", sum.ID, ErrNotFound)
+	return 0, false, fmt.Errorf("recording %s has another party: %w", sum.ID, ErrNotFound)
 }
 
 func rendered(r Reading) evidence.Rendered {

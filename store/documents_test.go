@@ -38,12 +38,17 @@ type asked struct {
 
 func ask(t testing.TB, s *store.Store, call string, remote string) *asked {
 	t.Helper()
+	return askIn(t, s, consent.Call{ID: call, Trunk: "main", Direction: consent.Inbound, Remote: remote, Local: calledNumber})
+}
+
+func askIn(t testing.TB, s *store.Store, call consent.Call) *asked {
+	t.Helper()
+	call.Controller = consent.Controller{Name: controller, Contact: "privacy@example.com"}
 	rule := *policy
 	rule.Withdraw, rule.OnWithdrawal = "*9", consent.Keep
 	rule.Purpose.Text = map[string]string{"en": "staff training"}
 	a := &asked{t: t, store: s, start: time.Now()}
-	a.session = consent.NewSession(&consent.Call{ID: call, Trunk: "main", Direction: consent.Inbound, Remote: remote, Local: calledNumber,
-		Controller: consent.Controller{Name: controller, Contact: "privacy@example.com"}}, &rule, s.Audit())
+	a.session = consent.NewSession(&call, &rule, s.Audit())
 	a.step(consent.Event{Kind: consent.Start})
 	a.step(consent.Event{Kind: consent.PromptEnd, Heard: consent.Heard{Prompt: "training.en", SHA256: consent.Hash{1}, Language: "en",
 		Heard: 8 * time.Second, Complete: true}})
@@ -398,6 +403,33 @@ func TestARecordingTooLongForAFileIsToldOfAndLogged(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(work, "b.zip"), out.Bytes(), 0o600))
 	if got := sh(t, work, "unzip -Z1 b.zip | grep -c wav || true; unzip -p b.zip index.html | grep -c 'too long for one WAV file'"); got != "0\n1\n" {
 		t.Errorf("recordings with audio, and too long ones: %q", got)
+	}
+}
+
+// TestWhoWasCalledIsNotGivenWhatAnotherSaidWhoAnswered: a call of ours went to one
+// number and was answered at another. Who answered has the voice, and the number.
+func TestWhoWasCalledIsNotGivenWhatAnotherSaidWhoAnswered(t *testing.T) {
+	const answered = "+442079460777"
+	s, _ := kit(t)
+	askIn(t, s, consent.Call{ID: "c", Trunk: "main", Direction: consent.Outbound, Remote: callerNumber, Connected: answered, Local: calledNumber}).talk()
+	for asks, c := range map[string]struct{ wavs, says, never string }{
+		answered:     {"1", "You agreed on", callerNumber},
+		callerNumber: {"0", "another one answered", answered},
+	} {
+		var out bytes.Buffer
+		must(t, s.Bundle(context.Background(), &out, bundleOf(asks)))
+		dir := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(dir, "b.zip"), out.Bytes(), 0o600))
+		if got := sh(t, dir, "unzip -q b.zip -d b; find b -name '*.wav' | wc -l"); got != c.wavs+"\n" {
+			t.Errorf("%s gets %s WAVs, want %s", asks, got, c.wavs)
+		}
+		all := sh(t, dir, "cat b/index.html b/bundle.json b/recordings/*/* 2>/dev/null | sed 's/&#43;/+/g' || true")
+		if !strings.Contains(all, c.says) || !strings.Contains(all, asks) || strings.Contains(all, c.never) || c.wavs == "0" && strings.Contains(all, "You agreed") {
+			t.Errorf("%s gets\n%s", asks, sh(t, dir, "cat b/index.html b/bundle.json"))
+		}
+	}
+	if n := types(t, s); n[store.TypeExported] != 2 {
+		t.Errorf("%d exports are logged", n[store.TypeExported])
 	}
 }
 

@@ -30,6 +30,7 @@ type Summary struct {
 	Direction consent.Direction `json:"direction"`
 	Remote    string            `json:"remote"`
 	Local     string            `json:"local"`
+	Connected string            `json:"connected,omitempty"` // who answered instead of who was called
 	Purpose   string            `json:"purpose"`
 	State     string            `json:"state"`
 	Reason    string            `json:"reason,omitempty"`
@@ -42,7 +43,9 @@ type Summary struct {
 	// it was made, and the country that national ones were completed for.
 	RemoteNumber string `json:"remote_number"`
 	LocalNumber  string `json:"local_number"`
-	Region       string `json:"region,omitempty"`
+	// ConnectedNumber is who was on the line in the called party's place; "": that one was.
+	ConnectedNumber string `json:"connected_number,omitempty"`
+	Region          string `json:"region,omitempty"`
 
 	// Retention is the one that was told at the consent; 0 where an earlier version
 	// didn't note it.
@@ -56,7 +59,7 @@ type Summary struct {
 
 func summaryOf(id string, rec consent.Record, start time.Time) Summary {
 	return Summary{ID: id, Call: rec.Call.ID, Grant: rec.Hash(), Trunk: rec.Call.Trunk, Direction: rec.Call.Direction,
-		Remote: rec.Call.Remote, Local: rec.Call.Local, Purpose: rec.Purpose.Name, State: StateRecording, Started: start.UTC(),
+		Remote: rec.Call.Remote, Local: rec.Call.Local, Connected: rec.Call.Connected, Purpose: rec.Purpose.Name, State: StateRecording, Started: start.UTC(),
 		Retention: rec.Purpose.Retention}
 }
 
@@ -64,6 +67,23 @@ func summaryOf(id string, rec consent.Record, start time.Time) Summary {
 func (s *Summary) read(numbers phone.Book) {
 	rules := numbers.Of(s.Trunk)
 	s.RemoteNumber, s.LocalNumber, s.Region = rules.Read(s.Remote), rules.Read(s.Local), rules.Region
+	if s.Connected == "" {
+		return
+	}
+	if n := rules.Read(s.Connected); n != s.called() {
+		s.ConnectedNumber = n
+	}
+}
+
+// answers is the party that was called.
+func (s Summary) answers() consent.Party { return consent.Call{Direction: s.Direction}.Called() }
+
+// called is the number that was called.
+func (s Summary) called() string {
+	if s.answers() == consent.Remote {
+		return s.RemoteNumber
+	}
+	return s.LocalNumber
 }
 
 var idText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

@@ -100,6 +100,9 @@ func (t keysTx) list(id string, r row, sum Summary) error {
 		Purpose: hashedName(k, "purpose", sum.Purpose), Trunk: hashedName(k, "trunk", sum.Trunk),
 		State: stateCodes[sum.State], Direction: directionCodes[sum.Direction], Flags: flagsOf(f.File),
 		Outcome: outcomeCode(sum.Outcome())}
+	if sum.ConnectedNumber != "" {
+		entry.Connected = hashedNumber(k, sum.ConnectedNumber)
+	}
 	old, replaced, err := t.catalog().Put(entry)
 	if err != nil {
 		return fmt.Errorf("listing recording %s: %w", id, err)

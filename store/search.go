@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,8 +24,8 @@ var ErrQuery = errors.New("the search can't be done")
 
 // Query says which recordings are wanted; what is zero doesn't restrict.
 type Query struct {
-	Party     string    // a number of either party, in any spelling
-	Agent     string    // a number of the local party, in any spelling
+	Party     string    // a number of either party, or of who answered for it, in any spelling
+	Agent     string    // a number of the local party, likewise
 	From      time.Time // the first moment of their start that is wanted
 	To        time.Time // the first that isn't any more
 	Purpose   string
@@ -69,9 +70,13 @@ func (s *Store) Search(q Query) (page []Summary, cursor string, err error) {
 			return err
 		}
 		var last catalog.Position
+		var agents []string
+		if q.Agent != "" {
+			agents = s.numbers.Readings(q.Agent)
+		}
 		return t.catalog().Scan(f, func(r catalog.Row) (more bool, err error) {
 			sum, err := t.listed(r)
-			if err != nil || !q.wants(sum) {
+			if err != nil || !q.wants(sum) || !sum.hasAgent(agents) {
 				return true, err
 			}
 			if len(page) == limit {
@@ -176,6 +181,13 @@ func nanoseconds(t time.Time) int64 {
 func (q Query) wants(s Summary) bool {
 	return (q.Purpose == "" || s.Purpose == q.Purpose) && (q.Trunk == "" || s.Trunk == q.Trunk) &&
 		(q.Outcome == "" || s.Outcome() == q.Outcome)
+}
+
+// hasAgent tells whether one of the numbers is the local party's; none: any is. The
+// catalog doesn't tell on which side it was that another one answered.
+func (s Summary) hasAgent(numbers []string) bool {
+	return len(numbers) == 0 || slices.Contains(numbers, s.LocalNumber) ||
+		s.answers() == consent.Local && slices.Contains(numbers, s.ConnectedNumber)
 }
 
 // listed reads what the catalog lists.

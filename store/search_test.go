@@ -447,6 +447,42 @@ func TestANationalNumberIsFoundAsItsTrunkReadsIt(t *testing.T) {
 	find("+44 20 7946 0018")
 }
 
+// TestWhoAnsweredInsteadOfWhoWasCalledIsFound: outside it is their voice that is
+// recorded, inside the telephone that officers ask for.
+func TestWhoAnsweredInsteadOfWhoWasCalledIsFound(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := openNumbered(t, dir)
+	out := recordCall(t, s, consent.Call{Trunk: "london", Direction: consent.Outbound, Remote: "02079460018", Connected: "+442079460777", Local: "201"}, "training")
+	in := recordCall(t, s, consent.Call{Trunk: "london", Direction: consent.Inbound, Remote: "02079460018", Local: "100", Connected: "205"}, "training")
+	same := recordCall(t, s, consent.Call{Trunk: "london", Direction: consent.Outbound, Remote: "02079460999", Connected: "+442079460999", Local: "201"}, "training")
+	find := func(q store.Query, want ...string) {
+		t.Helper()
+		page, _, err := s.Search(q)
+		slices.Sort(want)
+		got := ids(page)
+		slices.Sort(got)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%+v finds %v, %v; want %v", q, got, err, want)
+		}
+	}
+	for range 2 {
+		find(store.Query{Party: "020 7946 0777"}, out)
+		find(store.Query{Party: "020 7946 0018"}, out, in)
+		find(store.Query{Agent: "205"}, in)
+		find(store.Query{Agent: "100"}, in)
+		find(store.Query{Agent: "020 7946 0777"})
+		find(store.Query{Party: "020 7946 0999"}, same)
+		if sum, err := s.Get(same); err != nil || sum.ConnectedNumber != "" {
+			t.Errorf("one number in two spellings is somebody else's: %+v, %v", sum, err)
+		}
+		must(t, s.Close())
+		s = openNumbered(t, dir)
+	}
+	must(t, s.Erase(context.Background(), grantOf(t, s, out), "asked"))
+	find(store.Query{Party: "020 7946 0777"})
+	must(t, s.Close())
+}
+
 func grantOf(t *testing.T, s *store.Store, id string) consent.Hash {
 	t.Helper()
 	sum, err := s.Get(id)

@@ -39,7 +39,7 @@ func masked(number string) string {
 }
 
 func shownSummary(p access.Principal, s store.Summary) store.Summary {
-	for _, n := range []*string{&s.Remote, &s.Local, &s.RemoteNumber, &s.LocalNumber} {
+	for _, n := range []*string{&s.Remote, &s.Local, &s.RemoteNumber, &s.LocalNumber, &s.Connected, &s.ConnectedNumber} {
 		*n = shown(p, *n)
 	}
 	return s
@@ -68,7 +68,7 @@ func shownRights(p access.Principal, f rights.File) rights.File {
 }
 
 // numbered are the members of audit payloads that hold numbers.
-var numbered = []string{"remote", "local", "connected", "diverted", "subject", "remote_number", "local_number", "party", "who"}
+var numbered = []string{"remote", "local", "connected", "diverted", "subject", "remote_number", "local_number", "connected_number", "party", "who"}
 
 // shownPayload is an audit entry's payload as somebody's role sees it. For those
 // who see no numbers it isn't what was committed to any more.

@@ -48,33 +48,34 @@ func newCiphers(k Key) *ciphers {
 // ErrSealed means that a block doesn't open.
 var ErrSealed = errors.New("a block of the catalog doesn't open: another key, or it was changed")
 
-// rowsIn is the number of rows of a block that is as long as it says.
-func rowsIn(value []byte) (int, error) {
+// rowsIn is the number of rows of a block that is as long as it says, and their
+// widths.
+func rowsIn(value []byte) (int, widths, error) {
 	if len(value) < headSize {
-		return 0, ErrSealed
+		return 0, wide, ErrSealed
 	}
 	n := int(binary.BigEndian.Uint16(value))
-	size := headSize
-	for _, w := range widths {
-		size += n*w + tagSize
+	switch {
+	case n == 0 || n > most:
+	case len(value) == wide.size(n):
+		return n, wide, nil
+	case len(value) == short.size(n):
+		return n, short, nil
 	}
-	if n == 0 || n > most || len(value) != size {
-		return 0, ErrSealed
-	}
-	return n, nil
+	return 0, wide, ErrSealed
 }
 
 // open appends a column's plaintext to buf.
 func (m *ciphers) open(col int, key, value, buf []byte) ([]byte, error) {
-	n, err := rowsIn(value)
+	n, w, err := rowsIn(value)
 	if err != nil {
 		return nil, err
 	}
 	from := headSize
-	for _, w := range widths[:col] {
-		from += n*w + tagSize
+	for _, width := range w[:col] {
+		from += n*width + tagSize
 	}
-	plain, err := m[col].Open(buf, value[2:headSize], value[from:from+n*widths[col]+tagSize], about(key, value))
+	plain, err := m[col].Open(buf, value[2:headSize], value[from:from+n*w[col]+tagSize], about(key, value))
 	if err != nil {
 		return nil, ErrSealed
 	}
@@ -87,7 +88,7 @@ func about(key, value []byte) []byte {
 
 // rows opens a whole block.
 func (m *ciphers) rows(key, value []byte) ([]Row, error) {
-	n, err := rowsIn(value)
+	n, w, err := rowsIn(value)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func (m *ciphers) rows(key, value []byte) ([]Row, error) {
 	}
 	rows := make([]Row, n, n+1)
 	for i := range rows {
-		rows[i] = decode(&cols, i)
+		rows[i] = w.decode(&cols, i)
 	}
 	return rows, nil
 }
@@ -109,11 +110,7 @@ func (m *ciphers) seal(key []byte, rows []Row) ([]byte, error) {
 	if len(rows) == 0 || len(rows) > most {
 		return nil, fmt.Errorf("catalog: internal error: a block of %d rows", len(rows))
 	}
-	size := headSize
-	for _, w := range widths {
-		size += len(rows)*w + tagSize
-	}
-	value := make([]byte, headSize, size)
+	value := make([]byte, headSize, wide.size(len(rows)))
 	binary.BigEndian.PutUint16(value, uint16(len(rows)))
 	rand.Read(value[2:headSize])
 	plain := make([]byte, 0, len(rows)*positionSize)

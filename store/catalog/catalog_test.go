@@ -72,7 +72,7 @@ func (k *kit) scan(f catalog.Filter, n int) (out []catalog.Row) {
 var epoch = time.Date(2026, 1, 20, 0, 0, 0, 0, time.UTC)
 
 func random(r *rand.Rand) catalog.Row {
-	row := catalog.Row{Remote: r.Uint64N(20), Local: r.Uint64N(20), Purpose: r.Uint32N(3), Trunk: r.Uint32N(3),
+	row := catalog.Row{Remote: r.Uint64N(20), Local: r.Uint64N(20), Connected: r.Uint64N(20), Purpose: r.Uint32N(3), Trunk: r.Uint32N(3),
 		State: uint8(r.IntN(3)), Direction: uint8(r.IntN(2)), Flags: uint8(r.IntN(4)), Outcome: uint8(r.IntN(3))}
 	row.Start = epoch.Add(time.Duration(r.Int64N(int64(60 * 24 * time.Hour)))).UnixNano()
 	row.ID[0], row.ID[15] = byte(r.IntN(256)), byte(r.IntN(256))
@@ -211,8 +211,12 @@ func (k *kit) compare(r *rand.Rand, m model) {
 		add(2, func() { f.State(like.State) }, func(x catalog.Row) bool { return x.State == like.State })
 		add(3, func() { f.Direction(like.Direction) }, func(x catalog.Row) bool { return x.Direction == like.Direction })
 		add(4, func() { f.Flag(1, like.Flags&1 != 0) }, func(x catalog.Row) bool { return x.Flags&1 == like.Flags&1 })
-		add(5, func() { f.Either = []uint64{like.Remote, 99} }, func(x catalog.Row) bool { return x.Remote == like.Remote || x.Local == like.Remote })
-		add(6, func() { f.Local = []uint64{like.Local, 98} }, func(x catalog.Row) bool { return x.Local == like.Local })
+		add(5, func() { f.Either = []uint64{like.Remote, 99} }, func(x catalog.Row) bool {
+			return x.Remote == like.Remote || x.Local == like.Remote || x.Connected != 0 && x.Connected == like.Remote
+		})
+		add(6, func() { f.Local = []uint64{like.Local, 98} }, func(x catalog.Row) bool {
+			return x.Local == like.Local || x.Connected != 0 && x.Connected == like.Local
+		})
 		add(7, func() { f.Before, f.Since = like.Position, like.Start-int64(20*24*time.Hour) }, func(x catalog.Row) bool {
 			return (x.Start < like.Start || x.Start == like.Start && bytes.Compare(x.ID[:], like.ID[:]) < 0) && x.Start >= like.Start-int64(20*24*time.Hour)
 		})

@@ -19,6 +19,7 @@ type ID = [16]byte
 type Row struct {
 	Position
 	Remote, Local  uint64 // hashes of the parties' numbers
+	Connected      uint64 // that of who answered instead of who was called; 0: nobody
 	Purpose, Trunk uint32 // hashes of the names
 	State          uint8  // what the numbers mean is the caller's to know
 	Direction      uint8
@@ -57,18 +58,34 @@ func begin(start int64) Position {
 // A block's columns, each sealed by itself so that a search opens what it needs.
 const (
 	where = iota // position
-	who          // Remote, Local
+	who          // Remote, Local, Connected
 	what         // Purpose, Trunk, State, Direction, Flags, Outcome
 	columns
 )
 
 const (
 	positionSize = 8 + 16
-	whoSize      = 8 + 8
+	whoSize      = 8 + 8 + 8
+	shortWhoSize = 8 + 8 // of blocks of earlier versions, without Connected
 	whatSize     = 4 + 4 + 4
 )
 
-var widths = [columns]int{positionSize, whoSize, whatSize}
+// widths are how many bytes a row has in each column.
+type widths [columns]int
+
+var (
+	wide  = widths{positionSize, whoSize, whatSize}
+	short = widths{positionSize, shortWhoSize, whatSize}
+)
+
+// size is that of a block's value.
+func (w widths) size(rows int) int {
+	size := headSize
+	for _, width := range w {
+		size += rows*width + tagSize
+	}
+	return size
+}
 
 var labels = [columns]string{"where", "who", "what"}
 
@@ -78,20 +95,28 @@ func (r Row) append(b []byte, col int) []byte {
 	case where:
 		return r.Position.append(b)
 	case who:
-		return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, r.Remote), r.Local)
+		return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, r.Remote), r.Local), r.Connected)
 	}
 	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, r.Purpose), r.Trunk)
 	return append(b, r.State, r.Direction, r.Flags, r.Outcome)
 }
 
-func decode(cols *[columns][]byte, i int) (r Row) {
+func (w widths) decode(cols *[columns][]byte, i int) (r Row) {
 	r.Position = positionOf(cols[where][i*positionSize:])
-	b := cols[who][i*whoSize:]
-	r.Remote, r.Local = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
-	b = cols[what][i*whatSize:]
+	r.Remote, r.Local, r.Connected = w.numbers(cols[who], i)
+	b := cols[what][i*whatSize:]
 	r.Purpose, r.Trunk = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
 	r.State, r.Direction, r.Flags, r.Outcome = b[8], b[9], b[10], b[11]
 	return r
 }
 
 var errTime = errors.New("a recording from before 1970, or after 2262")
+
+// numbers are a row's, of the column that has them.
+func (w widths) numbers(col []byte, i int) (remote, local, connected uint64) {
+	b := col[i*w[who]:][:w[who]]
+	if w[who] == whoSize {
+		connected = binary.BigEndian.Uint64(b[16:])
+	}
+	return binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), connected
+}

@@ -10,8 +10,8 @@ import (
 type Filter struct {
 	Before Position // the first that isn't wanted, being too late
 	Since  int64    // the first moment that is wanted
-	Either []uint64 // hashes one of which is Remote or Local; none: any
-	Local  []uint64 // hashes one of which is Local; none: any
+	Either []uint64 // hashes one of which is Remote, Local or Connected; none: any
+	Local  []uint64 // hashes one of which is Local or Connected; none: any
 
 	want, mask struct {
 		names uint64 // Purpose, Trunk
@@ -64,6 +64,7 @@ type scan struct {
 	cols [columns][]byte
 	has  [columns]bool
 	hits []int
+	widths
 }
 
 // Scan calls each with the rows that the filter wants, the latest first, until it
@@ -93,7 +94,7 @@ func (c *Catalog) Scan(f Filter, each func(Row) (bool, error)) error {
 			return err
 		}
 		for _, i := range s.hits {
-			if more, err := each(decode(&s.cols, i)); err != nil || !more {
+			if more, err := each(s.decode(&s.cols, i)); err != nil || !more {
 				return err
 			}
 		}
@@ -107,11 +108,11 @@ func (c *Catalog) Scan(f Filter, each func(Row) (bool, error)) error {
 // look finds a block's rows that are wanted, the latest first, and opens all of
 // its columns if there are any.
 func (s *scan) look(m *ciphers, key, value []byte) (err error) {
-	n, err := rowsIn(value)
+	n, w, err := rowsIn(value)
 	if err != nil {
 		return err
 	}
-	s.has, s.hits = [columns]bool{}, s.hits[:0]
+	s.widths, s.has, s.hits = w, [columns]bool{}, s.hits[:0]
 	for i := n - 1; i >= 0; i-- {
 		s.hits = append(s.hits, i)
 	}
@@ -147,10 +148,10 @@ func (s *scan) keep(wanted func(i int) bool) {
 }
 
 func (s *scan) whoIs(i int) bool {
-	b := s.cols[who][i*whoSize:]
-	local := binary.BigEndian.Uint64(b[8:])
-	return (len(s.Either) == 0 || slices.Contains(s.Either, binary.BigEndian.Uint64(b)) || slices.Contains(s.Either, local)) &&
-		(len(s.Local) == 0 || slices.Contains(s.Local, local))
+	remote, local, connected := s.numbers(s.cols[who], i)
+	answered := func(of []uint64) bool { return connected != 0 && slices.Contains(of, connected) }
+	return (len(s.Either) == 0 || slices.Contains(s.Either, remote) || slices.Contains(s.Either, local) || answered(s.Either)) &&
+		(len(s.Local) == 0 || slices.Contains(s.Local, local) || answered(s.Local))
 }
 
 func (s *scan) whatIs(i int) bool {

@@ -108,6 +108,10 @@ func (o *contents) item(it Item) error {
 		return err
 	}
 	t := told{Item: it, Folder: fmt.Sprintf("recordings/%03d-%s/", len(o.told)+1, it.Case.Started.UTC().Format("20060102-150405"))}
+	if it.Case.Elsewhere {
+		o.told = append(o.told, t)
+		return nil
+	}
 	audio, err := o.audio(&t)
 	if err != nil {
 		return err
@@ -180,6 +184,10 @@ func (o *contents) list() node {
 
 func (o *contents) listed(t *told) node {
 	c, g := &t.Case, t.Case.grant()
+	if c.Elsewhere {
+		return node{"recording": c.Recording, "started": stamp(c.Started), "seconds": c.Length.Seconds(), "party": t.Party, "number": c.number(t.Party),
+			"answered_elsewhere": true, "retention_until": stamp(c.Until())}
+	}
 	events := []node{}
 	for i := range c.Records {
 		l := &c.Records[i]

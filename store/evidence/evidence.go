@@ -17,6 +17,9 @@ type Case struct {
 	Due       time.Time // when its retention is over, by what is configured now; zero: counted from its end
 	Erased    time.Time // zero: it isn't
 	Accesses  []Access
+	// Elsewhere: who asks was called, and another number answered. What was said and
+	// agreed to is somebody else's then, and isn't shown.
+	Elsewhere bool
 	Rendered
 }
 
@@ -178,10 +181,16 @@ func (c *Case) Until() time.Time {
 	return c.Started.Add(c.Length).Add(c.grant().Purpose.Retention)
 }
 
-// number is a party's, as the call had it.
+// number is a party's, as the call had it. Outside, who answered is who was on the
+// line, and not who was called; what a PBX says of who answered is a telephone of its
+// own, and the number that was called the one that people know.
 func (c *Case) number(p consent.Party) string {
-	if p == consent.Local {
-		return c.grant().Call.Local
+	call := &c.grant().Call
+	switch {
+	case p == consent.Local:
+		return call.Local
+	case call.Called() == consent.Remote && call.Connected != "" && !c.Elsewhere:
+		return call.Connected
 	}
-	return c.grant().Call.Remote
+	return call.Remote
 }

@@ -32,7 +32,7 @@ type pageRecording struct {
 	N                                                    int
 	Started, Length, Call, Other, Purpose, Until, Reason string
 	Audio                                                string // its path, "" if there is none
-	OwnOnly                                              bool
+	OwnOnly, Elsewhere                                   bool
 	Erased, Damaged, Unheard                             string
 	Gave, Heard, Prompt, Log, Leaf                       string
 	Acts                                                 []pageAct
@@ -70,6 +70,9 @@ func (o *contents) pageRecording(i int) pageRecording {
 		Other:   c.shown(Reader{Party: &t.Party, Numbers: o.b.Numbers}, t.Party.Other()),
 		Purpose: visible(said(g.Purpose, o.b.Language)), Until: o.time(c.Until()), Reason: o.cause(o.words.Ends, c.Reason), OwnOnly: !o.b.Both,
 		Damaged: visible(c.Damaged), Unheard: visible(strings.Join(c.Unheard, ", "))}
+	if out.Elsewhere = c.Elsewhere; out.Elsewhere {
+		return out
+	}
 	if t.Audio != nil {
 		out.Audio = t.Folder + "audio.wav"
 	}

@@ -17,6 +17,7 @@ type words struct {
 	Title, Intro, None, From, For, Made, Request, Contact, Address string
 	Recording, Length, Call, Other, Purpose, Basis, BasisText      string
 	Until, Ended, Audio, OwnOnly, NoAudio, Erased, Damaged         string
+	Elsewhere                                                      string
 	NotRendered, Consent, Gave, Heard, ToTheEnd, NotToTheEnd       string
 	NotAsked, Fingerprint, Log, After                              string
 	When, What, Who, You, ForYou, TheOther, TheController          string
@@ -44,8 +45,9 @@ var texts = map[string]*words{
 		Contact: "Contact", Address: "Address",
 		Recording: "Recording", Length: "Length", Call: "Call", Other: "Other party", Purpose: "Purpose", Basis: "Legal basis",
 		BasisText: "your consent, or that of the other party (GDPR Art. 6(1)(a))", Until: "Kept until", Ended: "Ended because", Audio: "Audio",
-		OwnOnly: "Only your own voice is in it: the other party has rights, too (GDPR Art. 15(4)). What the other party said is silence.",
-		NoAudio: "There is no audio of it.", Erased: "It was erased on", Damaged: "It is damaged: ",
+		OwnOnly:   "Only your own voice is in it: the other party has rights, too (GDPR Art. 15(4)). What the other party said is silence.",
+		Elsewhere: "This number was called, and another one answered. What was said and agreed to is of whoever answered, and isn't in here. If that was you, tell us the number at which you did.",
+		NoAudio:   "There is no audio of it.", Erased: "It was erased on", Damaged: "It is damaged: ",
 		NotRendered: "Sound in these encodings can't be played and is silence here: ",
 		Consent:     "Consent", Gave: "You agreed on %s by pressing the key %s, which came %s.",
 		Heard: "Before, you heard the notice “%s” in the language “%s” for %s,", ToTheEnd: "to its end.", NotToTheEnd: "not to its end.",
@@ -82,8 +84,9 @@ var texts = map[string]*words{
 		Contact: "Kontakt", Address: "Anschrift",
 		Recording: "Aufnahme", Length: "Länge", Call: "Anruf", Other: "Gegenseite", Purpose: "Zweck", Basis: "Rechtsgrundlage",
 		BasisText: "Ihre Einwilligung oder die der Gegenseite (Art. 6 Abs. 1 Buchst. a DSGVO)", Until: "Aufbewahrt bis", Ended: "Beendet durch", Audio: "Ton",
-		OwnOnly: "Darin ist nur Ihre eigene Stimme: Auch die Gegenseite hat Rechte (Art. 15 Abs. 4 DSGVO). Wo sie spricht, ist Stille.",
-		NoAudio: "Davon gibt es keinen Ton.", Erased: "Sie wurde gelöscht am", Damaged: "Sie ist beschädigt: ",
+		OwnOnly:   "Darin ist nur Ihre eigene Stimme: Auch die Gegenseite hat Rechte (Art. 15 Abs. 4 DSGVO). Wo sie spricht, ist Stille.",
+		Elsewhere: "Diese Nummer wurde angerufen, und eine andere hat den Anruf angenommen. Was dort gesagt und wozu eingewilligt wurde, gehört dieser Person und ist nicht enthalten. Waren Sie es, nennen Sie uns die Nummer, unter der Sie abgenommen haben.",
+		NoAudio:   "Davon gibt es keinen Ton.", Erased: "Sie wurde gelöscht am", Damaged: "Sie ist beschädigt: ",
 		NotRendered: "Ton in diesen Verfahren lässt sich nicht abspielen und ist hier Stille: ",
 		Consent:     "Einwilligung", Gave: "Sie haben am %s eingewilligt, mit der Taste %s. Sie kam %s.",
 		Heard: "Zuvor haben Sie den Hinweis „%s“ in der Sprache „%s“ %s lang gehört,", ToTheEnd: "bis zum Ende.", NotToTheEnd: "nicht bis zum Ende.",

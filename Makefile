@@ -94,9 +94,13 @@ browser: ## the console in Debian's Chromium, between real calls: every screen, 
 	cd e2e/browser && GOFLAGS=-mod=mod CI=$${CI:-} $(GO) test -count=1 -timeout 5m -parallel 4 .
 
 .PHONY: pkcs11 cells
-cells: peers bin/vaultserver ## root keys in each kind of device: SoftHSM, a TPM in software, Vault; and erasures there; builds Vault first, 4 minutes
+cells: peers bin/vaultserver bin/versitygw ## root keys in each kind of device: SoftHSM, a TPM in software, Vault; an archive at a real object store; and erasures there; builds servers first, 6 minutes
 	CI=$${CI:-} VAULTSERVER=$(CURDIR)/bin/vaultserver $(GO) test -count=1 ./store/rootcell/...
 	CI=$${CI:-} VAULTSERVER=$(CURDIR)/bin/vaultserver $(GO) test -count=1 -run TestErasedIsGoneFromRealDevices ./store
+	VERSITYGW=$(CURDIR)/bin/versitygw $(GO) test -count=1 -run 'TestErasedIsGoneFromARealObjectStore|TestAPlaceAtAServer' ./store ./store/archive/s3
+
+bin/versitygw:
+	GOFLAGS=-mod=mod GOBIN=$(CURDIR)/bin $(GO) install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 bin/vaultserver: internal/vaultserver/main.go internal/vaultserver/go.mod
 	cd internal/vaultserver && $(GO) build -trimpath -o $(CURDIR)/bin/vaultserver .

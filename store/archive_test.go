@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,15 +25,21 @@ import (
 // bucketOf is a server's bucket as a place.
 func bucketOf(t testing.TB, url string) *s3.Place {
 	t.Helper()
-	dir := t.TempDir()
-	for name, text := range map[string]string{"access": archivetest.AccessKey, "secret": "secret"} {
-		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
-	}
-	p, err := s3.Open(s3.Config{Endpoint: url, Bucket: archivetest.Bucket, Region: "us-east-1", Prefix: "gate-1/", PathStyle: true,
-		AccessKeyFile: filepath.Join(dir, "access"), SecretKeyFile: filepath.Join(dir, "secret")})
+	p, err := bucketIn(t.TempDir(), url)
 	must(t, err)
 	t.Cleanup(func() { must(t, p.Close()) })
 	return p
+}
+
+// bucketIn is the same for who has no test; the keys lie in dir.
+func bucketIn(dir, url string) (*s3.Place, error) {
+	c := s3.Config{Endpoint: url, Bucket: archivetest.Bucket, Region: "us-east-1", Prefix: "gate-1/", PathStyle: true,
+		AccessKeyFile: filepath.Join(dir, "access"), SecretKeyFile: filepath.Join(dir, "secret")}
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(c.AccessKeyFile, []byte(archivetest.AccessKey), 0o600),
+		os.WriteFile(c.SecretKeyFile, []byte("secret"), 0o600)); err != nil {
+		return nil, err
+	}
+	return s3.Open(c)
 }
 
 // archived is a data directory whose recordings go to a bucket, too.
@@ -428,4 +435,40 @@ func TestTroubleOfTheArchiveHoldsUpNothing(t *testing.T) {
 			a.close(t, s)
 		})
 	}
+}
+
+// TestACertificateThatSaysMoreOfTheArchiveThanTheLogIsRefused, as of the root key.
+func TestACertificateThatSaysMoreOfTheArchiveThanTheLogIsRefused(t *testing.T) {
+	t.Parallel()
+	a := newArchived(t)
+	s := a.open(t)
+	first, second := record(t, s, "first", 5), record(t, s, "second", 5)
+	idle(t, s)
+	must(t, eraseID(s, first), eraseID(s, second))
+	idle(t, s)
+	must(t, s.Rotate(ctx))
+	signed, err := s.Certificate(first)
+	must(t, err)
+	other := a.certificateOf(t, s, second)
+	forge := forger(t, signed, a.dir)
+	must(t, forge(func(*store.Certificate) {}), // controls: what is owed may be said
+		forge(func(c *store.Certificate) { c.Archive[0] = store.Elsewhere{Place: c.Archive[0].Place} }))
+	for name, change := range map[string]func(*store.Certificate){
+		"without a proof":    func(c *store.Certificate) { c.Archive[0].Proof = nil },
+		"at another place":   func(c *store.Certificate) { c.Archive[0].Place += "x" },
+		"earlier":            func(c *store.Certificate) { c.Archive[0].Deleted = c.Archive[0].Deleted.Add(-time.Hour) },
+		"of another":         func(c *store.Certificate) { c.Archive = other.Archive },
+		"by another entry":   func(c *store.Certificate) { c.Archive[0].Proof = &c.Proof },
+		"by another payload": func(c *store.Certificate) { c.Archive[0].Proof.Payload[3] ^= 1 },
+		"by another proof":   func(c *store.Certificate) { c.Archive[0].Proof.Hashes[0][0] ^= 1 },
+		"without checkpoint": func(c *store.Certificate) { c.Archive[0].Proof.Checkpoint = "" },
+		"twice, once forged": func(c *store.Certificate) {
+			c.Archive = append(c.Archive, store.Elsewhere{Place: "x", Deleted: time.Now()})
+		},
+	} {
+		if err := forge(change); err == nil {
+			t.Errorf("%s: it passes", name)
+		}
+	}
+	a.close(t, s)
 }

@@ -60,16 +60,16 @@ func TestACertificateTellsNothingOfAPerson(t *testing.T) {
 	}
 }
 
-// TestACertificateThatSaysMoreThanTheLogIsRefused: one signed with the log's own
-// key must still agree with the log's entry.
-func TestACertificateThatSaysMoreThanTheLogIsRefused(t *testing.T) {
-	signed, _, _, dir := certified(t)
+// forger signs a certificate with the log's own key after a change, and has that
+// checked.
+func forger(t *testing.T, signed []byte, dir string) (forge func(change func(*store.Certificate)) error) {
+	t.Helper()
 	text, _, _ := strings.Cut(string(signed), "\n\n")
 	kind, body, _ := strings.Cut(text, "\n")
 	skey, vkey := store.LogKeys(t, dir)
 	signer, err := note.NewSigner(skey)
 	must(t, err)
-	forge := func(change func(*store.Certificate)) error {
+	return func(change func(*store.Certificate)) error {
 		var c store.Certificate
 		must(t, json.Unmarshal([]byte(body), &c))
 		change(&c)
@@ -80,6 +80,13 @@ func TestACertificateThatSaysMoreThanTheLogIsRefused(t *testing.T) {
 		_, err = store.CheckCertificate(forged, vkey)
 		return err
 	}
+}
+
+// TestACertificateThatSaysMoreThanTheLogIsRefused: one signed with the log's own
+// key must still agree with the log's entry.
+func TestACertificateThatSaysMoreThanTheLogIsRefused(t *testing.T) {
+	signed, _, _, dir := certified(t)
+	forge := forger(t, signed, dir)
 	must(t, forge(func(*store.Certificate) {})) // control
 	for name, change := range map[string]func(*store.Certificate){
 		"another recording": func(c *store.Certificate) { c.Erased.Commitment = strings.Repeat("00", 32) },

@@ -35,6 +35,10 @@ func TestMain(m *testing.M) {
 		compactChild(dir, os.Getenv("STORE_COMPACT_UNTIL"))
 		return
 	}
+	if dir := os.Getenv("STORE_ARCHIVE_DIR"); dir != "" {
+		archiveChild(dir, os.Getenv("STORE_ARCHIVE_URL"), os.Getenv("STORE_ARCHIVE_DO"), os.Getenv("STORE_ARCHIVE_UNTIL"))
+		return
+	}
 	if dir := os.Getenv("STORE_ERASE_DIR"); dir != "" {
 		eraseChild(dir, os.Getenv("STORE_ERASE_GRANT"), os.Getenv("STORE_ERASE_UNTIL"))
 		return

@@ -22,7 +22,7 @@ const (
 var objectKinds = []string{OrphanObject, OrphanNoObject, OrphanErasedObject, OrphanForeignObject}
 
 // sweepPatience bounds a look through the archive.
-const sweepPatience = 6 * time.Hour
+const sweepPatience = time.Hour
 
 var errUnsorted = errors.New("it lists objects in no order, so that nobody can say what is missing")
 

@@ -20,6 +20,8 @@ const (
 	// headPatience is how long the server may take to begin with an answer. After
 	// an upload it has to have stored what it got.
 	headPatience = 60 * time.Second
+	// pagePatience is how long a page of a list may take.
+	pagePatience = 60 * time.Second
 	// mostAnswer bounds an answer that isn't an object, in bytes.
 	mostAnswer = 8 << 20
 )

@@ -172,7 +172,7 @@ var errList = errors.New("the store's list makes no sense")
 func (p *Place) List(ctx context.Context, begins string, f func([]archive.Version) error) error {
 	in := &s3.ListObjectVersionsInput{Bucket: &p.c.Bucket, Prefix: p.key(begins)}
 	for {
-		out, err := p.client.ListObjectVersions(ctx, in)
+		out, err := p.some(ctx, in)
 		if err != nil {
 			return said("listing versions", err)
 		}
@@ -195,6 +195,13 @@ func (p *Place) List(ctx context.Context, begins string, f func([]archive.Versio
 		}
 		in.KeyMarker, in.VersionIdMarker = &key, out.NextVersionIdMarker
 	}
+}
+
+// some asks for a page of the list: a list may take hours, and none of its pages.
+func (p *Place) some(ctx context.Context, in *s3.ListObjectVersionsInput) (*s3.ListObjectVersionsOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, pagePatience)
+	defer cancel()
+	return p.client.ListObjectVersions(ctx, in)
 }
 
 // page puts versions and markers into one list, by their names.

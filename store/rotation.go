@@ -94,31 +94,31 @@ func (r *rotating) run(ctx context.Context, steps []rotationStep) error {
 }
 
 // rotateOnce makes one rotation, or ends one that was begun. more is false where
-// there was nothing to do.
-func (s *Store) rotateOnce(ctx context.Context) (more bool, err error) {
+// there was nothing to do; goes is a key that was to go with it, where it was begun
+// here.
+func (s *Store) rotateOnce(ctx context.Context) (goes string, more bool, err error) {
 	r := &rotating{Store: s}
-	var underWay, wanted bool
+	var underWay bool
 	err = s.keys.view(func(t keysTx) (err error) {
 		if r.rotation, underWay, err = rotationOf(t.Tx); err != nil {
 			return err
 		}
 		k, _ := t.Bucket(bTouched).Cursor().First()
-		wanted = k != nil
+		goes = string(k)
 		r.root = t.root // where it was turned before
 		return nil
 	})
-	if err != nil {
-		return false, err
-	}
-	if !underWay && !wanted {
-		return false, nil
+	if err != nil || !underWay && goes == "" {
+		return "", false, err
 	}
 	if r.Turned.IsZero() {
 		if err := r.run(ctx, toTheTurn); err != nil {
-			return false, err
+			return "", false, err
 		}
+	} else {
+		goes = ""
 	}
-	return true, r.run(ctx, toTheEnd)
+	return goes, true, r.run(ctx, toTheEnd)
 }
 
 // renewBuckets makes the keys that survivors are put under.

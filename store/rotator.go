@@ -95,6 +95,14 @@ func (s *Store) rotationUnderWay() (underWay bool) {
 	return underWay && err == nil
 }
 
+// goesBy is how many rotations a key may take to go: a month of the catalog that is
+// between two keys is put under another by the first, and loses the one before with
+// the next.
+const goesBy = 2
+
+// errStays means that what was erased isn't final, and won't be by more of the same.
+var errStays = errors.New("internal error: a key that was to go with the root key stays")
+
 // Rotate makes all erasures final that were made before it was called: it makes a
 // new root key, wraps what stays under it, sees that all of that opens, destroys
 // the old root in every cell and logs that (erasure.shredded). Calls, searches and
@@ -107,13 +115,17 @@ func (s *Store) Rotate(ctx context.Context) error {
 		return fmt.Errorf("waiting for another rotation: %w", ctx.Err())
 	}
 	defer func() { <-s.rotator.turn }()
+	tried := map[string]int{}
 	for {
-		more, err := s.rotateOnce(ctx)
+		goes, more, err := s.rotateOnce(ctx)
 		if err != nil {
 			return fmt.Errorf("replacing the root key: %w", err)
 		}
 		if !more {
 			return nil
+		}
+		if tried[goes]++; goes != "" && tried[goes] > goesBy {
+			return fmt.Errorf("%w: %s, after the root key was replaced %d times", errStays, goes, tried[goes])
 		}
 	}
 }

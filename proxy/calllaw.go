@@ -1,20 +1,11 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"time"
 
 	"consentgate/consent"
 	"consentgate/media"
-)
-
-const (
-	// ledgerPatience bounds what one write of the log may take before its
-	// record counts as not durable.
-	ledgerPatience = 5 * time.Second
-	// promptSlack is how much longer than itself a prompt may take to play.
-	promptSlack = 3 * time.Second
 )
 
 // callLaw is the call's consent.
@@ -38,9 +29,6 @@ func (l *callLaw) close() {
 		l.scribe.close()
 	}
 }
-
-// opened is a recorder that is ready.
-type opened struct{ sink media.Sink }
 
 // asks reports whether this call will be held at the gate.
 func (c *call) asks() bool {
@@ -101,30 +89,6 @@ func (c *call) unready() string {
 	return "nobody was asked, for nothing can be recorded: " + err.Error()
 }
 
-// guardBound lets the parties talk when the asking has taken longer than the
-// policy allows, whatever hangs (law 2).
-func (c *call) guardBound() {
-	bound := promptSlack
-	if c.law.prompt != nil {
-		bound += c.policy.Bound(c.law.prompt.Duration() + time.Second)
-	}
-	c.law.round++
-	round := c.law.round
-	c.after(bound, func() {
-		if c.state != gated && c.state != alone || c.law.round != round {
-			return
-		}
-		c.log.Error("asking took longer than the policy allows")
-		for _, p := range []consent.Party{consent.Remote, consent.Local} {
-			c.consent(consent.Event{Kind: consent.PromptFailed, Party: p, Reason: "the asking took too long"})
-			c.consent(consent.Event{Kind: consent.Silence, Party: p})
-		}
-		if c.state == gated || c.state == alone {
-			c.openGate()
-		}
-	})
-}
-
 // facts is what the evidence says of the call.
 func (c *call) facts() *consent.Call {
 	caller, called := callerOf(c.inv.tx.req), calledNumber(c.inv.tx.req)
@@ -171,17 +135,6 @@ func (c *call) consent(ev consent.Event) {
 	c.settleResuming()
 }
 
-// heardSoFar is what a party has heard of a prompt that still plays.
-func (c *call) heardSoFar(p consent.Party) consent.Heard {
-	h := c.heardOf(media.Played{Heard: time.Since(c.law.since[p])})
-	return h
-}
-
-func (c *call) heardOf(p media.Played) consent.Heard {
-	a := c.law.prompt
-	return consent.Heard{Prompt: a.ID, SHA256: a.SHA256, Language: a.Language, Heard: p.Heard, Complete: p.Complete}
-}
-
 func (c *call) legOf(p consent.Party) *leg {
 	if c.a.party == p {
 		return c.a
@@ -220,41 +173,6 @@ func (c *call) do(a consent.Act) {
 	}
 }
 
-// doRecord carries out the acts about evidence and recording.
-func (c *call) doRecord(a consent.Act) {
-	switch a.Do {
-	case consent.Commit:
-		c.count(a.Record)
-		c.law.outstanding++
-		c.law.scribe.commit(a.Record)
-	case consent.Append:
-		c.count(a.Record)
-		c.law.scribe.append(a.Record)
-		if a.Record.Kind == consent.Withdrawn {
-			c.confirm(a.Record)
-		}
-	case consent.Create:
-		if c.ring != nil && !c.answered {
-			c.ring.grant = a.Grant // there is nothing to record yet
-			return
-		}
-		c.law.outstanding++
-		c.law.scribe.create(a.Grant)
-	case consent.Tap:
-		c.openTap()
-	case consent.PauseTap:
-		c.tapDo(func(t *media.Tap) { t.Pause("pause") })
-	case consent.ResumeTap:
-		c.tapDo(func(t *media.Tap) { t.Resume("pause") })
-	case consent.CloseTap:
-		c.tapDo(func(t *media.Tap) { t.Close(a.Reason) })
-	case consent.Discard:
-		c.law.scribe.discard(c.law.sink, a.Reason)
-	case consent.EraseIt:
-		c.erase(a.Of, a.Reason)
-	}
-}
-
 // openGate lets the parties hear each other, or rings the one that isn't there.
 func (c *call) openGate() {
 	if c.state == alone {
@@ -267,56 +185,6 @@ func (c *call) openGate() {
 	if c.state == gated {
 		c.state = bridged
 	}
-}
-
-// nextAsking makes answers to an earlier prompt or timer of that party stale.
-func (c *call) nextAsking(p consent.Party) int {
-	c.law.asked[p]++
-	c.law.playing[p] = false
-	if t := c.law.timers[p]; t != nil {
-		t.Stop()
-	}
-	return c.law.asked[p]
-}
-
-// play asks a party.
-func (c *call) play(p consent.Party) {
-	asked := c.nextAsking(p)
-	fail := func(reason string) {
-		c.post(event{kind: evConsent, asked: asked,
-			consent: consent.Event{Kind: consent.PromptFailed, Party: p, Reason: reason}})
-	}
-	c.law.keys[p] = true
-	unready := c.unready() // by now: who came in during the call, or is asked again
-	switch {
-	case unready != "":
-		fail(unready)
-		return
-	case c.law.prompt == nil:
-		fail("there is no prompt to play")
-		return
-	case !c.legOf(p).hears():
-		fail("the party cannot be played a prompt")
-		return
-	}
-	c.law.playing[p], c.law.since[p] = true, time.Now()
-	c.law.timers[p] = time.AfterFunc(c.law.prompt.Duration()+promptSlack, func() { fail("the prompt didn't end in time") })
-	c.media.relay.Leg(p).Play(c.law.prompt, func(played media.Played) {
-		if played.Err != nil {
-			fail(played.Err.Error())
-			return
-		}
-		c.post(event{kind: evConsent, asked: asked,
-			consent: consent.Event{Kind: consent.PromptEnd, Party: p, Heard: c.heardOf(played)}})
-	})
-}
-
-// wait gives a party its time to answer.
-func (c *call) wait(p consent.Party, d time.Duration) {
-	asked := c.nextAsking(p)
-	c.law.timers[p] = time.AfterFunc(d, func() {
-		c.post(event{kind: evConsent, asked: asked, consent: consent.Event{Kind: consent.Silence, Party: p}})
-	})
 }
 
 // count counts the outcome of an asking, once a call.
@@ -333,70 +201,4 @@ func (c *call) count(r *consent.Record) {
 	if c.policy.Action == consent.Ask {
 		c.gate.metrics.answers.WithLabelValues(r.Call.Trunk, c.policy.Language, string(r.Kind)).Inc()
 	}
-}
-
-// confirm tells who withdrew that the recording has stopped; all who were asked,
-// where the console did it for them.
-func (c *call) confirm(r *consent.Record) {
-	who := r.Parties
-	if r.Party != nil {
-		who = []consent.Party{*r.Party}
-	}
-	for _, p := range who {
-		if a := c.gate.cfg.Prompts.Stopped(c.policy.Language); a != nil && c.legOf(p).hears() {
-			c.media.relay.Leg(p).Play(a, func(media.Played) {})
-		}
-	}
-}
-
-func (c *call) tapDo(f func(*media.Tap)) {
-	if c.media.tap != nil {
-		f(c.media.tap)
-	}
-}
-
-// onRecorder: the recorder that a grant asked for is ready, or isn't.
-func (c *call) onRecorder(ev event) {
-	c.law.outstanding--
-	c.law.sink = ev.opened.sink
-	c.consent(ev.consent)
-}
-
-// openTap lets packets reach the recorder: the one place where it happens.
-func (c *call) openTap() {
-	tap, err := c.media.relay.Open(c.law.scribe.granted(), c.law.sink)
-	if err != nil {
-		c.law.scribe.discard(c.law.sink, consent.EndFailed+": "+err.Error())
-		c.post(event{kind: evConsent, consent: consent.Event{Kind: consent.RecorderFailed, Reason: err.Error()}})
-		return
-	}
-	c.media.tap = tap
-	grant := c.law.scribe.granted().Hash()
-	c.latest.Store(&grant)
-	if r, ok := c.law.sink.(interface{ ID() string }); ok {
-		c.view.RecordingID = r.ID()
-	}
-	for cause, now := range c.gaps() {
-		if now {
-			tap.Pause(cause)
-		}
-	}
-	c.log.Info("recording")
-	c.heed(c.a)
-	c.heed(c.b)
-}
-
-// erase removes what a grant of this call recorded, when its last packet has
-// been written.
-func (c *call) erase(grant consent.Hash, reason string) {
-	tap := c.media.tap
-	if grant != c.law.scribe.granted().Hash() {
-		tap = nil // of an earlier segment, or of a grant that nothing was recorded with
-	}
-	c.law.scribe.erase(grant, tap, reason)
-}
-
-// patience is the context for one write.
-func patience() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), ledgerPatience)
 }

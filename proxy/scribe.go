@@ -18,6 +18,10 @@ type scribe struct {
 	grant consent.Grant // set by create, on the call's goroutine
 }
 
+// ledgerPatience bounds what one write of the log may take before its record counts
+// as not durable.
+const ledgerPatience = 5 * time.Second
+
 // scribeQueue bounds what may wait for a disk: far more than a call has.
 const scribeQueue = 256
 
@@ -131,4 +135,9 @@ func (s *scribe) erase(grant consent.Hash, tap *media.Tap, reason string) {
 			s.call.log.Error("erasing a withdrawn recording", "error", err)
 		}
 	})
+}
+
+// patience is the context for one write.
+func patience() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), ledgerPatience)
 }

@@ -36,7 +36,7 @@ type payload struct {
 
 	Kind    string // of a consent
 	At      time.Time
-	Call    struct{ Remote, Local string }
+	Call    struct{ Remote, Local, Connected, Direction string }
 	Purpose struct{ Name string }
 }
 
@@ -254,6 +254,9 @@ func (c *Collector) whose(e entry, p payload) {
 		a.seconds = p.Seconds
 	case p.Kind == "granted":
 		a.known, a.remote, a.local, a.purpose, a.started = true, p.Call.Remote, p.Call.Local, p.Purpose.Name, p.At.UTC()
+		if p.Call.Direction == "outbound" && p.Call.Connected != "" { // it is their voice, not that of who was called
+			a.remote = p.Call.Connected
+		}
 	}
 }
 

@@ -125,6 +125,24 @@ func TestAnErasureHidesNoUse(t *testing.T) {
 	}
 }
 
+// TestWhoAnsweredIsWhoWasAffected, and not who was called instead.
+func TestWhoAnsweredIsWhoWasAffected(t *testing.T) {
+	for direction, want := range map[string]string{"outbound": "+442079460777", "inbound": "+442079460018"} {
+		log := export([3]string{"consent", "aa", `{"kind":"granted","call":{"remote":"+442079460018","local":"100","connected":"+442079460777","direction":"` + direction + `"}}`},
+			[3]string{"recording.played", "aa", `{"by":"eve","recording":"a"}`})
+		_, files := packed(t, pack.Options{Made: day}, log)
+		all := ""
+		for _, text := range files {
+			all += text
+		}
+		for _, number := range []string{"+442079460777", "+442079460018"} {
+			if strings.Contains(strings.ReplaceAll(all, "&#43;", "+"), number) != (number == want) {
+				t.Errorf("%s: %s is told, or %s isn't", direction, number, want)
+			}
+		}
+	}
+}
+
 // TestEverySentenceOfThePageIsThereInBothLanguages, and the page asks for no other.
 func TestEverySentenceOfThePageIsThereInBothLanguages(t *testing.T) {
 	for key, pair := range pack.Sentences() {

@@ -60,6 +60,7 @@ var texts = map[string][2]string{
 	"webhook":        {"webhook %s: alarms, without names", "Webhook %s: Alarme, ohne Namen"},
 	"tts":            {"program that speaks prompts, %s: the texts of the purposes, nothing of calls", "Programm für Ansagen, %s: die Texte der Zwecke, nichts von Gesprächen"},
 	"vault":          {"key server %s: wrapped keys, no personal data", "Schlüsselserver %s: verpackte Schlüssel, keine personenbezogenen Daten"},
+	"archive":        {"object store %s: copies of recordings, encrypted; their number, sizes and times", "Objektspeicher %s: Kopien der Aufnahmen, verschlüsselt; ihre Anzahl, Größen und Zeiten"},
 	"identity":       {"provider of identities %s: knows which user logs in, and when", "Anbieter für Identitäten %s: weiß, welcher Benutzer sich wann anmeldet"},
 	"subjects":       {"data subjects who ask for their data (Art. 15, 20)", "Betroffene, die ihre Daten verlangen (Art. 15, 20)"},
 	"stated":         {"%s", "%s"},

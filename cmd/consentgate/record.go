@@ -168,6 +168,9 @@ func (c *Config) recipients() (all []processing.Recipient) {
 			add("vault", r.Vault.Address)
 		}
 	}
+	if place, err := c.openArchive(); err == nil && place != nil {
+		add("archive", place.Name())
+	}
 	if c.Console.OIDC.Issuer != "" {
 		add("identity", c.Console.OIDC.Issuer)
 	}

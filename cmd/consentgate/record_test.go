@@ -49,6 +49,7 @@ erasure: {every: 10m, require_backup: true}
 retention: {brake: 5%}
 alarms: {webhook: {url: "https://alarms.example/in"}, hours: {days: [mon]}}
 console: {users: [{name: dana, role: officer, token_sha256: "0000000000000000000000000000000000000000000000000000000000000000"}]}
+archive: {endpoint: "https://s3.example", bucket: recordings, access_key_file: a, secret_key_file: s}
 record: {dpo: "Dora Po", measures: ["a locked door"], recipients: ["An archive"]}
 `
 	with = strings.Replace(with, "carrier: {listen", "carrier: {srtp: optional, listen", 1)
@@ -71,7 +72,7 @@ record: {dpo: "Dora Po", measures: ["a locked door"], recipients: ["An archive"]
 		}
 	}
 	text := recordOf(t, with, "--lang", "de")
-	for _, w := range []string{"Dora Po", "An archive", "Webhook", "alarms.example", "die Schulung unserer Mitarbeiter", "90 Tage", "sip:127.0.0.1:5072", "espeak-ng", "Zeuge file:/mnt/elsewhere/w.log"} {
+	for _, w := range []string{"Dora Po", "An archive", "Webhook", "alarms.example", "die Schulung unserer Mitarbeiter", "90 Tage", "sip:127.0.0.1:5072", "espeak-ng", "Zeuge file:/mnt/elsewhere/w.log", "Objektspeicher https://s3.example/recordings/: Kopien"} {
 		if !strings.Contains(text, w) {
 			t.Errorf("no %q in\n%s", w, text)
 		}

@@ -78,7 +78,7 @@ func (c *compaction) room(d *original) error {
 	left.free -= need
 	if left.free < 0 || left.under(c.Disk.Stop, 1) {
 		return fmt.Errorf("%w: its copy needs %d bytes until it takes its place, %d are free, and what disk.stop says must stay so; "+
-			"make room first, nothing was changed", ErrNoRoom, need, s.free)
+			"make room first; it is as it was", ErrNoRoom, need, s.free)
 	}
 	return nil
 }

@@ -120,6 +120,7 @@ bench: ## costs beside the machine's floor, in one run
 	$(GO) test -run xxx -bench 'Append|Grant' -benchtime 2000x ./store
 	$(GO) test -run xxx -bench Sealing -benchtime 20x ./store
 	ERASE_ROWS=$${ERASE_ROWS:-1000000} $(GO) test -run xxx -bench Erase -benchtime 1x -timeout 20m ./store
+	COMPACT_ROWS=$${COMPACT_ROWS:-1000000} $(GO) test -run xxx -bench Compact -benchtime 1x -timeout 20m ./store
 	STORE_BENCH=1000000 $(GO) test -count=1 -run TestBenchSearch -v -timeout 15m ./store # two minutes, and 2 GB of disk
 	E2E_BENCH=1 $(GO) test -count=1 -run TestBenchAMillionEntries -v -timeout 15m ./store
 	E2E_BENCH=1 $(GO) test -count=1 -run TestBench -v -timeout 15m ./e2e

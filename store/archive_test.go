@@ -472,3 +472,44 @@ func TestACertificateThatSaysMoreOfTheArchiveThanTheLogIsRefused(t *testing.T) {
 	}
 	a.close(t, s)
 }
+
+// TestNothingWaitsForWhatIsRefused: neither for objects that are locked, nor for
+// files that the disk lost, however many.
+func TestNothingWaitsForWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	a := newArchived(t)
+	s := a.open(t)
+	var locked, lost []string
+	for range 15 {
+		locked = append(locked, record(t, s, "locked", 2))
+	}
+	idle(t, s)
+	a.close(t, s)
+	s = a.openAt(t, nil, 0)
+	for range 15 {
+		lost = append(lost, record(t, s, "lost", 2))
+	}
+	free := record(t, s, "free", 2)
+	a.close(t, s)
+	for _, id := range lost {
+		must(t, os.Remove(a.file(id)))
+	}
+	a.server.Before(func(w http.ResponseWriter, r *http.Request) bool {
+		locked := r.Method == http.MethodDelete && !strings.Contains(r.URL.Path, free)
+		if locked {
+			archivetest.Refuse(w, http.StatusForbidden, "AccessDenied", "Locked.")
+		}
+		return locked
+	})
+	s = a.open(t)
+	for _, id := range locked {
+		must(t, eraseID(s, id))
+	}
+	soon(t, "it is copied", func() bool { return len(a.versions(free)) > 0 })
+	must(t, eraseID(s, free))
+	soon(t, "it is deleted", func() bool { return len(a.versions(free)) == 0 })
+	late := record(t, s, "late", 2)
+	soon(t, "one that came late is copied", func() bool { return len(a.versions(late)) > 0 })
+	soon(t, "the others wait", func() bool { c, d := s.ArchiveWaits(); return c == len(lost) && d == len(locked) })
+	a.close(t, s)
+}

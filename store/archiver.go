@@ -28,16 +28,18 @@ type archiveTimes struct {
 	idle   time.Duration // it looks so often whether there is something to do, unless it is woken
 	first  time.Duration // it waits after a failure, twice as long after each more
 	most   time.Duration // but no longer
-	rest   time.Duration // one thing that was refused isn't tried again before
+	rest   time.Duration // one thing that was refused isn't tried again before, and twice as long after each refusal more
+	longer time.Duration // but no longer
 	settle time.Duration // after a put that nobody answered its object may still appear
 	sweep  time.Duration // it looks through the archive so often
 }
 
-var patientArchive = archiveTimes{idle: 30 * time.Second, first: time.Second, most: 5 * time.Minute, rest: 5 * time.Minute, settle: 15 * time.Minute,
-	sweep: scanAgain}
+var patientArchive = archiveTimes{idle: 30 * time.Second, first: time.Second, most: 5 * time.Minute, rest: 5 * time.Minute, longer: time.Hour,
+	settle: 15 * time.Minute, sweep: scanAgain}
 
 const (
-	// refusalsInARow are no fault of single things: then all of it waits.
+	// refusalsInARow of copies are no fault of single ones: then all wait. Deletions
+	// are refused one by one, by locks.
 	refusalsInARow = 10
 	// slowest is what a place must take or give in a second, in bytes, after a
 	// minute for the rest.
@@ -58,8 +60,8 @@ type archiver struct {
 	stop  context.CancelFunc
 	last  atomic.Int64 // when a recording was copied last, Unix seconds; 0: none was since the start
 
-	rest  map[string]time.Time // of the goroutine: when what was refused, or has to settle, may be tried again
-	delay time.Duration        // of the goroutine: after the last failure; 0: there was none
+	rests map[string]rest // of the goroutine: of what was refused, or has to settle
+	delay time.Duration   // of the goroutine: after the last failure; 0: there was none
 
 	swept    time.Time // of the goroutine: when it last looked through the archive
 	sound    soundFiles
@@ -78,7 +80,7 @@ func newArchiver(s *Store, place archive.Place, times archiveTimes) *archiver {
 	}
 	ctx, stop := context.WithCancel(contextForever)
 	return &archiver{Store: s, place: place, times: times, woken: make(chan struct{}, 1), ctx: ctx, stop: stop,
-		rest: map[string]time.Time{}, why: map[string]string{}, fetching: make(chan struct{}, 1)}
+		rests: map[string]rest{}, why: map[string]string{}, fetching: make(chan struct{}, 1)}
 }
 
 // startArchive has sealed recordings copied, and says what nobody will delete.
@@ -157,7 +159,11 @@ func (a *archiver) run() {
 
 // round does once what there is to do, and returns when to look again.
 func (a *archiver) round() time.Duration {
-	if a.each(bOwed, "delete", a.deleteOwed) && a.each(bUncopied, "copy", a.copyOut) {
+	deleted, copied := a.each(bOwed, "delete", a.deleteOwed), error(nil)
+	if !errors.Is(deleted, archive.ErrAway) {
+		copied = a.each(bUncopied, "copy", a.copyOut)
+	}
+	if deleted == nil && copied == nil {
 		a.delay = 0
 		a.look()
 		return a.times.idle
@@ -179,41 +185,60 @@ func (a *archiver) look() {
 	}
 }
 
-// each does something with each key of a bucket. false: the place does nothing now.
-func (a *archiver) each(bucket []byte, act string, do func(key []byte) error) (works bool) {
-	works = true
-	refused := 0
+// rest says that something isn't tried before.
+type rest struct {
+	until  time.Time
+	length time.Duration
+}
+
+var errRefuses = errors.New("it refuses one after the other")
+
+// each does something with each key of a bucket, and returns why there is no use in
+// trying the others now. What is refused rests, and the others don't wait for it.
+func (a *archiver) each(bucket []byte, act string, do func(key []byte) error) (why error) {
+	refused := []string{} // one after the other
 	err := a.keys.eachKey(bucket, func(k []byte) bool {
-		if a.ctx.Err() != nil {
-			return false
-		}
-		if again, ok := a.rest[act+string(k)]; ok && time.Now().Before(again) {
+		key := act + string(k)
+		was, resting := a.rests[key]
+		if resting && time.Now().Before(was.until) {
 			return true
 		}
-		delete(a.rest, act+string(k))
 		err := do(k)
-		if err == nil {
-			refused = 0
+		switch {
+		case a.ctx.Err() != nil:
+			return false
+		case err == nil:
+			delete(a.rests, key)
+			refused = refused[:0]
 			return true
-		}
-		if errors.Is(err, errSettles) || a.ctx.Err() != nil {
+		case errors.Is(err, errSettles):
 			return true
 		}
 		a.metrics.archive.WithLabelValues(act).Inc()
 		id, _ := ofPlace(k)
 		a.log.Error("the archive: it is tried again", "act", act, "recording", id, "place", a.place.Name(), "error", err)
-		a.rest[act+string(k)] = time.Now().Add(a.times.rest)
-		refused++
 		if errors.Is(err, archive.ErrAway) {
-			delete(a.rest, act+string(k)) // it isn't this one's fault
+			why = err // and no fault of this one
+			return false
 		}
-		works = !errors.Is(err, archive.ErrAway) && refused < refusalsInARow
-		return works
+		wait := min(max(2*was.length, a.times.rest), a.times.longer)
+		a.rests[key] = rest{time.Now().Add(wait), wait}
+		if act == "copy" && !errors.Is(err, errLocal) {
+			refused = append(refused, key)
+		}
+		if len(refused) < refusalsInARow {
+			return true
+		}
+		for _, key := range refused {
+			delete(a.rests, key)
+		}
+		why = errRefuses
+		return false
 	})
 	if err != nil {
 		a.log.Error("reading what is to be done at the archive", "error", err)
 	}
-	return works && err == nil
+	return errors.Join(why, err)
 }
 
 // sized is the time that so many bytes may take.
@@ -225,28 +250,25 @@ func (a *archiver) within(d time.Duration) (context.Context, context.CancelFunc)
 	return context.WithTimeout(a.ctx, d)
 }
 
-var errLocal = errors.New("its file isn't the one that was logged when it was sealed")
+var (
+	errLocal   = errors.New("it can't be copied from the disk")
+	errChanged = errors.New("its file isn't the one that was logged when it was sealed")
+)
 
 // copyOut copies a recording's file, reads it back, logs that, and notes it.
 func (a *archiver) copyOut(k []byte) error {
 	id := string(k)
 	r, ok, err := a.row(id)
-	if err != nil {
-		return err
-	}
-	if !ok || r.File == nil || r.End == 0 { // it was erased meanwhile
+	if err == nil && (!ok || r.File == nil || r.End == 0) { // it was erased meanwhile
 		return a.unqueue(id)
 	}
-	logged, err := a.loggedEnd(id, r)
-	if err != nil {
-		return err
+	var sum [sha256.Size]byte
+	var size int64
+	if err == nil {
+		sum, size, err = a.soundFile(id, r)
 	}
-	sum, size, err := sumOf(sealedPath(a.livePath(id)))
 	if err != nil {
-		return fmt.Errorf("reading the recording: %w", err)
-	}
-	if size != logged.Size || hex.EncodeToString(sum[:]) != logged.File {
-		return errLocal
+		return fmt.Errorf("%w: %w", errLocal, err)
 	}
 	before, err := a.beginCopy(id)
 	if err != nil {
@@ -265,7 +287,7 @@ func (a *archiver) copyOut(k []byte) error {
 		}
 	}
 	a.reached("archive.read")
-	ev := archivedEvent{Recording: id, Grant: r.Grant.String(), Place: a.place.Name(), Bytes: size, File: logged.File}
+	ev := archivedEvent{Recording: id, Grant: r.Grant.String(), Place: a.place.Name(), Bytes: size, File: hex.EncodeToString(sum[:])}
 	if err := a.audit.appendOf(ctx, TypeArchived, ev, r.Grant); err != nil {
 		return err
 	}
@@ -276,6 +298,22 @@ func (a *archiver) copyOut(k []byte) error {
 	a.last.Store(time.Now().Unix())
 	a.reached("archive.noted")
 	return nil
+}
+
+// soundFile reads a recording's file, which must be the one that the log tells of: a
+// damaged one isn't worth a copy.
+func (a *archiver) soundFile(id string, r row) (sum [sha256.Size]byte, size int64, err error) {
+	logged, err := a.loggedEnd(id, r)
+	if err != nil {
+		return sum, 0, err
+	}
+	if sum, size, err = sumOf(sealedPath(a.livePath(id))); err != nil {
+		return sum, 0, err
+	}
+	if size != logged.Size || hex.EncodeToString(sum[:]) != logged.File {
+		return sum, 0, errChanged
+	}
+	return sum, size, nil
 }
 
 // beginCopy notes that there may be an object from now on, and gives the note that

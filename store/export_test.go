@@ -147,7 +147,7 @@ func (s *Store) MoveLoggedGap(id string, by float64) {
 func WithArchive(o Options, place archive.Place, settle time.Duration) Options {
 	o.Archive = place
 	o.archiveTimes = archiveTimes{idle: 20 * time.Millisecond, first: 10 * time.Millisecond, most: 40 * time.Millisecond,
-		rest: 20 * time.Millisecond, settle: settle, sweep: time.Hour}
+		rest: 20 * time.Millisecond, longer: 40 * time.Millisecond, settle: settle, sweep: time.Hour}
 	return o
 }
 

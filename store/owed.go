@@ -58,7 +58,7 @@ func (a *archiver) deleteOwed(k []byte) error {
 	}
 	a.reached("archive.deleted")
 	if settled := note.Tried.Add(a.times.settle); time.Now().Before(settled) {
-		a.rest["delete"+string(k)] = settled
+		a.rests["delete"+string(k)] = rest{until: settled}
 		return errSettles
 	}
 	ev := deletedEvent{Erased: hex.EncodeToString(e.Commitment), Place: place, Owed: note.Since, Asked: time.Now().UTC()}

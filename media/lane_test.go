@@ -6,16 +6,16 @@ import (
 )
 
 func TestEachRecordingHasItsTurnOnceInATurnOfAllAndFewAtATime(t *testing.T) {
-	for _, recordings := range []int{1, 3, steps, steps + 1, 125} {
+	for _, recordings := range []int{1, 3, few, few + 1, 125, 1000} {
 		var l lane
 		for range recordings {
 			l.put(new(Tap))
 		}
 		turns := map[*Tap]int{}
 		var took time.Duration
-		for served := 0; served < 10*recordings; {
+		for served := 0; served < 100*recordings; {
 			due, pause := l.due(nil)
-			if most := recordings/steps + 1; len(due) == 0 || len(due) > most {
+			if most := max(few, recordings/steps+1); len(due) == 0 || len(due) > most {
 				t.Fatalf("%d of %d recordings are due at once, at most %d should be", len(due), recordings, most)
 			}
 			for _, x := range due {
@@ -26,12 +26,12 @@ func TestEachRecordingHasItsTurnOnceInATurnOfAllAndFewAtATime(t *testing.T) {
 			took += pause
 		}
 		for _, n := range turns {
-			if n < 10 || n > 11 {
-				t.Errorf("of %d recordings one had %d turns in the time of ten", recordings, n)
+			if n < 99 || n > 101 {
+				t.Errorf("of %d recordings one had %d turns in the time of a hundred", recordings, n)
 			}
 		}
-		if len(turns) != recordings || took < 9*gather || took > 12*gather {
-			t.Errorf("%d of %d recordings had turns; ten take %s", len(turns), recordings, took)
+		if len(turns) != recordings || took < 99*gather || took > 101*gather {
+			t.Errorf("%d of %d recordings had turns; a hundred take %s", len(turns), recordings, took)
 		}
 	}
 }

@@ -15,6 +15,9 @@ const (
 	// processor from the threads that relay: the kernel may let a writer go on for
 	// some milliseconds, which is as long as hundreds of recordings take.
 	steps = 10
+	// few are how many it writes at once whatever their number: to be woken for less
+	// costs more than it saves.
+	few = 8
 	// lanes are how many goroutines write for all recordings. A recorder that
 	// hangs holds up its lane, not all.
 	lanes = 4
@@ -103,7 +106,7 @@ func (l *lane) due(to []*Tap) (due []*Tap, pause time.Duration) {
 	if all == 0 {
 		return to, gather
 	}
-	n := (all + steps - 1) / steps
+	n := min(all, max(few, (all+steps-1)/steps))
 	due = append(to, l.taps[:n]...)
 	l.taps = slices.Delete(l.taps, 0, n)
 	return due, gather * time.Duration(n) / time.Duration(all)

@@ -18,7 +18,8 @@ import (
 var says = map[string]string{
 	"node.start":         "node version config",
 	"node.stop":          "node",
-	"config.changed":     "before after",
+	"config.changed":     "part before after",
+	"store.compacted":    "database before after",
 	"clock.jumped":       "was is seconds seen",
 	"witness.conflict":   "witness size reason",
 	"disk.low":           "level free size at",
@@ -32,6 +33,7 @@ var says = map[string]string{
 	"recording.anchor":   "running",
 	"recording.sealed":   "reason seconds bytes truncated gaps=gaps.list",
 	"recording.archived": "place bytes",
+	"recording.restored": "place reason",
 	"recording.failed":   "reason",
 	"recording.erased":   "reason payloads",
 	"recording.played":   "why from until reason case request",

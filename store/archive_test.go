@@ -313,6 +313,11 @@ func TestAnObjectThatAppearsLateIsDeleted(t *testing.T) {
 	must(t, eraseID(s, victim))
 	soon(t, "the archive is looked through", func() bool { return a.server.Asked(http.MethodGet) > 0 })
 	a.server.Before(nil)
+	record(t, s, "another", 5)
+	soon(t, "what comes after that is done", func() bool {
+		c, _ := s.ArchiveWaits()
+		return c == 0 && types(t, s)[store.TypeArchived] == 1
+	})
 	a.server.Add(object(victim), body)
 	if c, d := s.ArchiveWaits(); c != 0 || d != 1 || types(t, s)[store.TypeArchiveDeleted] != 0 {
 		t.Errorf("%d copies and %d deletions wait, and the log knows %v", c, d, types(t, s))

@@ -13,17 +13,9 @@ import (
 	"consentgate/store/archive/s3"
 )
 
-// ArchiveConfig says where sealed recordings are copied to.
-type ArchiveConfig struct {
-	s3.Config        // without an Endpoint: nowhere
-	Local     string // keep: what is copied stays in data_dir, too
-}
+func defaultArchive() s3.Config { return s3.Config{Region: "us-east-1", PathStyle: true} }
 
-func defaultArchive() ArchiveConfig {
-	return ArchiveConfig{Config: s3.Config{Region: "us-east-1", PathStyle: true}, Local: "keep"}
-}
-
-// archive reads where recordings are copied to.
+// archive reads where sealed recordings are copied to: without an endpoint nowhere.
 func (p *parser) archive(n *yaml.Node, path string) {
 	c := &p.config.Archive
 	p.mapping(n, path, fields{
@@ -35,7 +27,6 @@ func (p *parser) archive(n *yaml.Node, path string) {
 		"access_key_file": p.text(&c.AccessKeyFile),
 		"secret_key_file": p.text(&c.SecretKeyFile),
 		"ca":              p.text(&c.CAFile),
-		"local":           oneOf(p.reader, &c.Local, "keep"),
 	})
 	if c.Endpoint == "" {
 		if c.Bucket+c.Prefix+c.AccessKeyFile+c.SecretKeyFile+c.CAFile != "" {
@@ -72,7 +63,7 @@ func (c *Config) openArchive() (*s3.Place, error) {
 	if c.Archive.Endpoint == "" {
 		return nil, nil
 	}
-	return s3.Open(c.Archive.Config)
+	return s3.Open(c.Archive)
 }
 
 // probing bounds what 'check' waits for the archive.

@@ -18,6 +18,7 @@ import (
 	"consentgate/proxy"
 	"consentgate/proxy/locate"
 	"consentgate/store"
+	"consentgate/store/archive/s3"
 	"consentgate/store/evidence"
 	"consentgate/store/phone"
 )
@@ -49,7 +50,7 @@ type Config struct {
 	Log           LogConfig
 	Trace         TraceConfig
 	Audit         AuditConfig
-	Archive       ArchiveConfig
+	Archive       s3.Config
 	Retention     RetentionConfig
 	Alarms        AlarmsConfig
 	Record        RecordConfig

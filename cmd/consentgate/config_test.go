@@ -230,7 +230,6 @@ func TestEachMistakeIsNamedWithItsLine(t *testing.T) {
 		{"trunks:", "archive: {bucket: A}\ntrunks:", "3 to 63 small letters"},
 		{"trunks:", "archive: {prefix: gate}\ntrunks:", "each with / behind it"},
 		{"trunks:", "archive: {secret_key: swordfish}\ntrunks:", "archive.secret_key: unknown key"},
-		{"trunks:", "archive: {local: drop}\ntrunks:", "allowed: keep"},
 		{"trunks:", "media: {ports: 100-200}\ntrunks:", "a range of at least 8 ports above 1023"},
 		{"trunks:", "media: {codecs: some}\ntrunks:", "allowed: playable, any"},
 		{"trunks:", "log: {level: loud}\ntrunks:", "allowed: debug, info, warn, error"},
